@@ -1,0 +1,71 @@
+// Package driver is the contract between Quorate and a store: what an adapter
+// for etcd, Consul, ZooKeeper or another store implements. Services do not use
+// it; they use an adapter, which returns a *backend.Store.
+//
+// The contract is the interface [Driver] and the clauses below. They are
+// normative: the primitives' safety rests on them and on nothing else about a
+// store. Each has a subtest of its name in the conformance suite
+// (package drivertest), which a driver must pass.
+//
+// # Clauses
+//
+// C1, reads. A Read sees every commit that completed before it began, also
+// when the server that answers has just been deposed as leader. For a
+// directory it gives the key set of one instant; the values may be of
+// different instants, none older than the start of the Read.
+//
+// C2, atomicity. A commit applies across keys all or nothing, and no reader
+// sees a part of it.
+//
+// C3, refusal. A commit with a condition that does not hold applies nothing.
+// What stands there is then read, linearizably but not in the same step: it
+// may already satisfy the condition again. If that read fails, "not applied"
+// still stands.
+//
+// C4, errors. An error says which: [ErrUnavailable] (surely not applied, now
+// or later), [ErrIndeterminate] (may be applied, at any time),
+// [ErrSessionLost], [ErrDenied], [ErrTooLarge], [ErrInvalid], [ErrClosed]. The
+// store's own error stays reachable through errors.As. What is not known to be
+// unsent or refused is indeterminate. A call that ends because its context
+// did also wraps the context's error.
+//
+// C5, order. Modified grows with every change of content, and Created orders
+// keys by their creation, store-wide; keys of one commit tie.
+//
+// C6, leases. The keys of a lease stay at least validFor after the start of
+// its last successful renewal (or of Grant, for its TTL), and all go, at one
+// instant, once it is revoked or expires. What a misbehaving store can still
+// do is said in docs/guarantees.md.
+//
+// C7, dead leases. A commit that names a lease which is gone fails with
+// [ErrSessionLost] and leaves no key behind, also when it was queued while the
+// connection was down.
+//
+// C8, watches. A watch delivers the state read after it began first, then
+// later ones. It may skip states but never the last. Whatever happens between
+// (compaction, index resets, restores, reconnects) it re-reads, or returns an
+// error so that its caller does. A delete is never missed.
+//
+// C9, contexts. Every call returns promptly after its context ends, whatever
+// the network does, a server that accepts and stays silent included.
+//
+// C10, close. Close returns by its context's end on a dead store too, and
+// leaks no goroutine and no connection.
+//
+// C11, equal values. A write of the bytes that stand there already may be no
+// change: it need not move Modified or wake a watch.
+//
+// C12, versions. A condition need not notice that a key was deleted and
+// created again, nor that a restore of the store brought a version back. So
+// every commit whose safety hangs on that also names a key that has a unique
+// name and is never created again. A Version carries the driver's generation:
+// where a driver cannot be sure that the store's numbers go on (a new
+// connection, a revision that went back) it begins a new one, and a commit
+// with a Version of an older one is refused like any failed condition.
+//
+// C13, ownership. A key's lease is fixed when it is created: a put neither
+// detaches it from its lease nor gives it one.
+//
+// C14, directories. A key is never also a directory. A parent that an adapter
+// had to create never shows up as a key.
+package driver

@@ -1,0 +1,10 @@
+module github.com/quorate/quorate/integration
+
+go 1.26.0
+
+require (
+	github.com/quorate/quorate v0.1.0
+	github.com/quorate/quorate/backend/consul v0.1.0
+	github.com/quorate/quorate/backend/etcd v0.1.0
+	github.com/quorate/quorate/backend/zookeeper v0.1.0
+)
