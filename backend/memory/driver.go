@@ -1,0 +1,133 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// Driver is one client of a Server: a driver.Driver, with a connection that
+// can be disturbed (Cut, Silence, Mute, Depose, Heal). Its fields belong to the
+// server's mutex.
+type Driver struct {
+	server *Server
+	link   link
+	change chan struct{} // closed, and replaced, when link or closed changes
+	closed bool
+	resets uint64 // generations this driver's own connection began
+	base   uint64 // what server.resets was when the driver was made
+	stats  Stats
+}
+
+var _ driver.Driver = (*Driver)(nil)
+
+// NewDriver returns a client of server, which owns nothing but itself: drivers
+// of one server stand for processes that share a store.
+func NewDriver(server *Server) *Driver {
+	server.mu.Lock()
+	defer server.mu.Unlock()
+	return &Driver{server: server, change: make(chan struct{}), base: server.resets}
+}
+
+// Read implements driver.Driver. All targets are read at one instant.
+func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
+	if err := driver.CheckTargets(targets...); err != nil {
+		return nil, err
+	}
+	return call(ctx, d, reads, driver.ErrUnavailable, func() ([][]driver.Entry, error) {
+		all := make([][]driver.Entry, len(targets))
+		for i, target := range targets {
+			all[i] = d.stamped(d.server.read(target))
+		}
+		return all, nil
+	})
+}
+
+// Close implements driver.Driver. It does not wait for anything. The driver's
+// leases are left to expire.
+func (d *Driver) Close(context.Context) error {
+	d.server.mu.Lock()
+	defer d.server.mu.Unlock()
+	if !d.closed {
+		d.closed = true
+		d.transition(d.link, nil)
+	}
+	return nil
+}
+
+// call sends one request: it lets apply take effect at the server, if the
+// request gets there, and returns its outcome, if the reply gets back. doubt is
+// the error of a request that may or may not have taken effect.
+func call[T any](ctx context.Context, d *Driver, counter func(*Stats) *uint64, doubt error, apply func() (T, error)) (T, error) {
+	var none T
+	d.server.mu.Lock()
+	if err := d.unsent(ctx); err != nil {
+		d.server.mu.Unlock()
+		return none, err
+	}
+	if d.link == up || d.link == muted {
+		d.count(counter)
+		result, err := apply()
+		if d.link == up {
+			d.server.mu.Unlock()
+			return result, err
+		}
+	}
+	change := d.change
+	d.server.mu.Unlock()
+	return none, d.stall(ctx, change, doubt)
+}
+
+// unsent says why a request cannot be sent at all, if it cannot.
+func (d *Driver) unsent(ctx context.Context) error {
+	switch {
+	case d.closed:
+		return driver.ErrClosed
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: not sent: %w", driver.ErrUnavailable, ctx.Err())
+	case d.server.down:
+		return errDown
+	case d.link == cut:
+		return errCut
+	}
+	return nil
+}
+
+// stall waits for a reply that does not come, until the caller or the driver
+// gives up or the connection changes.
+func (d *Driver) stall(ctx context.Context, change <-chan struct{}, doubt error) error {
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no reply: %w", doubt, ctx.Err())
+	case <-timer.C:
+		return fmt.Errorf("%w: no reply within %v", doubt, Patience)
+	case <-change:
+	}
+	d.server.mu.Lock()
+	defer d.server.mu.Unlock()
+	if !d.closed {
+		return fmt.Errorf("%w: the connection was lost before the reply", doubt)
+	}
+	if errors.Is(doubt, driver.ErrIndeterminate) {
+		return fmt.Errorf("%w: %w", doubt, driver.ErrClosed)
+	}
+	return driver.ErrClosed
+}
+
+// generation is what the driver's versions carry now.
+func (d *Driver) generation() uint64 {
+	return 1 + d.resets + d.server.resets - d.base
+}
+
+// stamped adds the driver's generation to what the server read.
+func (d *Driver) stamped(entries []driver.Entry) []driver.Entry {
+	for i := range entries {
+		entries[i].Version.Generation = d.generation()
+	}
+	return entries
+}
