@@ -1,0 +1,156 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// errCallTimeout is the cause with which a call's context ends when it has
+// used up Options.CallTimeout.
+var errCallTimeout = errors.New("the store did not answer within Options.CallTimeout")
+
+// Read reads the targets in the order given and returns, for each, its entries
+// by key. Each read is linearizable and takes effect no earlier than the one
+// before it. It is tried again while the store is unavailable, until ctx ends
+// or Options.CallTimeout has passed; then the error is ErrUnavailable and says
+// why. Other errors: ErrDenied, ErrInvalid, ErrClosed.
+func (s *Store) Read(ctx context.Context, targets ...Target) ([][]Entry, error) {
+	full := s.fullTargets(targets)
+	var read [][]Entry
+	// An attempt has a third of the time, so that a server that is silent
+	// leaves time to ask another.
+	err := s.call(ctx, s.opts.CallTimeout/3, func(ctx context.Context) error {
+		var err error
+		read, err = s.driver.Read(ctx, full...)
+		return err
+	}, func(err error) bool { return !permanent(err) })
+	if err != nil {
+		if !permanent(err) && !errors.Is(err, ErrUnavailable) {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		return nil, fmt.Errorf("read: %w", err)
+	}
+	for _, entries := range read {
+		s.strip(entries)
+	}
+	return read, nil
+}
+
+// Get reads one key; found is false if it is absent. It is like Read in all
+// else.
+func (s *Store) Get(ctx context.Context, key string) (entry Entry, found bool, err error) {
+	read, err := s.Read(ctx, Target{Path: key})
+	if err != nil || len(read[0]) == 0 {
+		return Entry{}, false, err
+	}
+	return read[0][0], true, nil
+}
+
+// Commit applies txn if its conditions hold and every guard stands.
+//
+// A nil error means that the outcome is known: see Result.Applied. ErrFenced
+// means that a guard no longer stands, and that nothing was applied.
+// ErrIndeterminate means that the commit was sent and may be applied at any
+// time: it is never sent again by the Store, and whoever sends it again must
+// be sure that both cannot take effect. ErrUnavailable means that it was
+// surely not applied; the Store has then tried until ctx ended or
+// Options.CallTimeout passed. ErrSessionLost means that the lease it names is
+// gone; a session of this Store with that lease is over. Other errors:
+// ErrDenied, ErrTooLarge, ErrInvalid, ErrClosed; nothing was applied.
+//
+// A refused commit whose guards still stand, at other versions than those that
+// were sent, is sent again with the fresh ones.
+func (s *Store) Commit(ctx context.Context, txn Txn, guards ...Guard) (Result, error) {
+	if len(guards) == 0 {
+		return s.commit(ctx, txn)
+	}
+	for {
+		guarded, sent, err := s.guarded(txn, guards)
+		if err != nil {
+			return Result{}, fmt.Errorf("commit: %w", err)
+		}
+		result, err := s.commit(ctx, guarded)
+		if err != nil || result.Applied {
+			if result.Applied {
+				result.Versions = result.Versions[:len(txn.Ops)]
+			}
+			return result, err
+		}
+		again, err := s.refreshGuards(ctx, guards, sent, result.Current)
+		if err != nil || !again {
+			return result, err
+		}
+	}
+}
+
+func (s *Store) commit(ctx context.Context, txn Txn) (Result, error) {
+	full := s.fullTxn(txn)
+	var result Result
+	err := s.call(ctx, s.opts.CallTimeout, func(ctx context.Context) error {
+		var err error
+		result, err = s.driver.Commit(ctx, full)
+		return err
+	}, func(err error) bool {
+		return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrIndeterminate) && !permanent(err)
+	})
+	switch {
+	case err == nil:
+		return s.stripResult(result), nil
+	case errors.Is(err, ErrSessionLost):
+		s.keeper.lost(txn.Lease, err)
+	case errors.Is(err, ErrIndeterminate):
+		s.traceIndeterminate(txn, err)
+	}
+	return Result{}, fmt.Errorf("commit: %w", err)
+}
+
+func (s *Store) traceIndeterminate(txn Txn, err error) {
+	keys := make([]string, len(txn.Ops))
+	for i, op := range txn.Ops {
+		keys[i] = op.Key
+	}
+	s.opts.Logger.Debug("commit outcome unknown", "keys", keys, "error", err)
+	if f := s.opts.Trace.CommitIndeterminate; f != nil {
+		f(CommitIndeterminate{Keys: keys, Err: err})
+	}
+}
+
+// call runs one logical call: bounded by ctx, by Options.CallTimeout and by the
+// life of the Store, each attempt by attemptTimeout, tried again after a short
+// pause while again allows it.
+func (s *Store) call(ctx context.Context, attemptTimeout time.Duration, do func(context.Context) error, again func(error) bool) error {
+	if s.life.Err() != nil {
+		return ErrClosed
+	}
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		try, done := context.WithTimeout(ctx, attemptTimeout)
+		err := do(try)
+		done()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !again(err) {
+			return withCause(ctx, err)
+		}
+		if sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
+			return withCause(ctx, err)
+		}
+	}
+}
+
+// bound returns a context that ends with ctx, with the Store, and when
+// Options.CallTimeout has passed.
+func (s *Store) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancelTimeout := context.WithTimeoutCause(ctx, s.opts.CallTimeout, errCallTimeout)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.life, func() { cancel(ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		cancelTimeout()
+	}
+}

@@ -1,0 +1,327 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/trust"
+)
+
+const (
+	// regrantBase is the first pause's ceiling between sessions: processes that
+	// lost theirs together do not come back together.
+	regrantBase = 200 * time.Millisecond
+	// rejoinEvery spaces what rejoins under a new session of this Store.
+	rejoinEvery = 10 * time.Millisecond
+)
+
+// keeper grants the Store's session on first need, renews it, and grants
+// another after a loss.
+type keeper struct {
+	store *Store
+
+	mu      sync.Mutex
+	current *Session
+	running bool
+	changed chan struct{} // closed when one of the above or failed changes
+	failed  error         // why the last run gave up, if it did
+	runs    int           // counts runs, so that a waiter knows whose failure it sees
+	regrant bool          // the current session is not the first
+	rejoin  time.Time     // when the next to rejoin may do so
+	done    chan struct{} // closed when the run has ended
+}
+
+func (k *keeper) init(s *Store) {
+	k.store = s
+	k.changed = make(chan struct{})
+}
+
+// Session returns the present session, waiting until there is one: the first
+// call opens it. After a loss those who ask for the new one are let through
+// one by one, a hundredth of a second apart, so that what rejoins does not do
+// so all at once.
+//
+// While the store is away it waits, until ctx ends: then the error is
+// ErrUnavailable with the cause. Other errors: ErrDenied, or ErrInvalid if the
+// store cannot grant Options.TTL; ErrClosed.
+func (s *Store) Session(ctx context.Context) (*Session, error) {
+	session, wait, err := s.keeper.wait(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("session: %w", err)
+	}
+	if wait > 0 && sleep(ctx, wait) != nil {
+		return nil, fmt.Errorf("session: %w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	return session, nil
+}
+
+func (k *keeper) wait(ctx context.Context) (*Session, time.Duration, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for {
+		if k.store.life.Err() != nil {
+			return nil, 0, ErrClosed
+		}
+		if k.current != nil && k.current.Valid() {
+			return k.current, k.turn(), nil
+		}
+		if !k.running {
+			k.running = true
+			k.runs++
+			k.done = make(chan struct{})
+			go k.run()
+		}
+		run, changed := k.runs, k.changed
+		k.mu.Unlock()
+		select {
+		case <-ctx.Done():
+		case <-k.store.life.Done():
+		case <-changed:
+		}
+		k.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+		if !k.running && k.runs == run && k.failed != nil {
+			return nil, 0, k.failed
+		}
+	}
+}
+
+// turn returns how long the caller has to wait before it rejoins.
+func (k *keeper) turn() time.Duration {
+	if !k.regrant {
+		return 0
+	}
+	now := time.Now()
+	if k.rejoin.Before(now) {
+		k.rejoin = now
+	}
+	wait := k.rejoin.Sub(now)
+	k.rejoin = k.rejoin.Add(rejoinEvery)
+	return wait
+}
+
+func (k *keeper) set(session *Session, running bool, failed error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current != nil && session != nil {
+		k.regrant = true
+	}
+	if session != nil || !running {
+		k.current = session
+	}
+	k.running, k.failed = running, failed
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// run keeps sessions until the Store closes or none can be had.
+func (k *keeper) run() {
+	defer close(k.done)
+	var failing bool
+	for attempt := 0; ; attempt++ {
+		session, err := k.grant()
+		switch {
+		case k.store.life.Err() != nil:
+			if session != nil {
+				session.over(ErrClosed)
+				k.set(session, true, nil) // for close to revoke
+			}
+			return
+		case err != nil && permanent(err):
+			k.store.opts.Logger.Error("no session can be had", "error", err)
+			k.set(nil, false, err)
+			return
+		case err != nil:
+			if f := k.store.opts.Trace.Retrying; f != nil {
+				f(Retrying{What: "grant session", Attempt: attempt + 1, Err: err})
+			}
+			if !failing {
+				failing = true
+				k.store.opts.Logger.Warn("cannot open a session, trying until it works", "error", err)
+			}
+		default:
+			failing, attempt = false, 0
+			k.set(session, true, nil)
+			k.keep(session)
+			if k.store.life.Err() != nil {
+				return
+			}
+			k.reportLost(session)
+			k.retire(session)
+		}
+		if sleep(k.store.life, fullJitter(attempt, regrantBase, k.store.opts.TTL/2)) != nil {
+			return
+		}
+	}
+}
+
+// grant opens a session. The window of one whose grant took longer than it is
+// worth has closed already, and it is given back.
+func (k *keeper) grant() (*Session, error) {
+	opts := &k.store.opts
+	ctx, cancel := context.WithTimeout(k.store.life, opts.CallTimeout/2)
+	defer cancel()
+	start := trust.Now()
+	lease, err := k.store.driver.Grant(ctx, opts.TTL)
+	if err != nil {
+		return nil, err
+	}
+	session := newSession(lease, start, opts.margin(lease.TTL()))
+	if !session.Valid() {
+		session.over(ErrSessionLost)
+		k.revoke(session, opts.CallTimeout/2)
+		return nil, fmt.Errorf("%w: the grant took longer than the session is worth", ErrUnavailable)
+	}
+	opts.Logger.Info("session opened", "session", lease.ID(), "ttl", lease.TTL())
+	if f := opts.Trace.SessionGranted; f != nil {
+		f(SessionGranted{Session: lease.ID(), TTL: lease.TTL(), Took: trust.Now().Sub(start)})
+	}
+	return session, nil
+}
+
+// keep renews the session until it is over: a third of the window after the
+// start of the last renewal that counted, so that one that fails leaves time
+// for more.
+func (k *keeper) keep(session *Session) {
+	window := session.TTL() - session.margin
+	due := trust.Now().Add(session.TrustLeft() - window + window/3)
+	streak := 0
+	for {
+		timer := time.NewTimer(max(due.Sub(trust.Now()), 0))
+		select {
+		case <-session.ctx.Done():
+			timer.Stop()
+			return
+		case <-k.store.life.Done():
+			timer.Stop()
+			session.over(ErrClosed)
+			return
+		case <-session.lease.Lost():
+			timer.Stop()
+			session.over(fmt.Errorf("%w: the store said so", ErrSessionLost))
+			return
+		case <-timer.C:
+		}
+		start := trust.Now()
+		validFor, err := k.renew(session, start, due.Sub(start), window/4)
+		switch {
+		case err == nil:
+			streak = 0
+			window = validFor - session.margin
+			due = start.Add(window / 3)
+		case errors.Is(err, ErrSessionLost):
+			session.over(err)
+			return
+		default:
+			if streak++; streak == 1 {
+				k.store.opts.Logger.Warn("session renewal failed", "session", session.ID(), "trustLeft", session.TrustLeft(), "error", err)
+			}
+			due = trust.Now().Add(fullJitter(streak, window/64, window/16))
+		}
+	}
+}
+
+// renew makes one attempt, that began at start, planned for late before it.
+func (k *keeper) renew(session *Session, start trust.Instant, early, timeout time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(session.ctx, timeout)
+	defer cancel()
+	validFor, err := session.lease.Renew(ctx)
+	took := trust.Now().Sub(start)
+	left, late := session.TrustLeft(), max(-early, 0)
+	answered := err == nil || errors.Is(err, driver.ErrNotCounted)
+	if err == nil && validFor <= session.margin {
+		err = fmt.Errorf("%w: it holds for %v, which is no more than the margin", driver.ErrNotCounted, validFor)
+	}
+	if err == nil && !session.extend(start, validFor) {
+		err = fmt.Errorf("%w: the trust window closed before the reply came", driver.ErrNotCounted)
+	}
+	trace := k.store.opts.Trace
+	if err == nil {
+		if trace.SessionRenewed != nil {
+			trace.SessionRenewed(SessionRenewed{Session: session.ID(), TrustLeft: left, Late: late, Took: took})
+		}
+		return validFor, nil
+	}
+	if trace.SessionRenewFailed != nil {
+		trace.SessionRenewFailed(SessionRenewFailed{Session: session.ID(), TrustLeft: left, Late: late, Took: took, Answered: answered, Err: err})
+	}
+	return 0, err
+}
+
+// lost is told that the store refused a commit because a lease is gone.
+func (k *keeper) lost(lease string, err error) {
+	k.mu.Lock()
+	session := k.current
+	k.mu.Unlock()
+	if session != nil && session.ID() == lease {
+		session.over(err)
+	}
+}
+
+func (k *keeper) reportLost(session *Session) {
+	cause := context.Cause(session.ctx)
+	k.store.opts.Logger.Warn("session lost", "session", session.ID(), "cause", cause)
+	if f := k.store.opts.Trace.SessionLost; f != nil {
+		f(SessionLost{Session: session.ID(), Cause: cause})
+	}
+}
+
+// retire revokes a session that is over, so that its keys do not stand in the
+// way until they expire. Not before what ran under it has stopped, though, or
+// its keys may be gone anyway: the store giving the keys to others is what
+// starts others.
+func (k *keeper) retire(session *Session) {
+	timer := time.NewTimer(max(session.expiry(), 0))
+	defer timer.Stop()
+	select {
+	case <-session.unheld():
+	case <-timer.C:
+	case <-k.store.life.Done():
+		return // close revokes it
+	}
+	k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
+}
+
+func (k *keeper) revoke(session *Session, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(k.store.life, timeout)
+	defer cancel()
+	if err := session.lease.Revoke(ctx); err != nil {
+		k.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
+	}
+}
+
+// close is called once the Store's life has ended.
+func (k *keeper) close(ctx context.Context) error {
+	k.mu.Lock()
+	running, done := k.running, k.done
+	k.mu.Unlock()
+	if running {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("close: the session's upkeep did not stop: %w", context.Cause(ctx))
+		}
+	}
+	k.mu.Lock()
+	session := k.current
+	k.mu.Unlock()
+	if session == nil {
+		return nil
+	}
+	session.over(ErrClosed)
+	select {
+	case <-session.unheld():
+	case <-ctx.Done():
+		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
+	}
+	if err := session.lease.Revoke(ctx); err != nil {
+		return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
+	}
+	return nil
+}

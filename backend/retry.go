@@ -1,0 +1,76 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Pauses of Retry, and how often it says in the log that it still tries.
+const (
+	retryBase     = 50 * time.Millisecond
+	retryCap      = time.Second
+	retryLogEvery = 10 * time.Second
+)
+
+// Retry calls fn until it succeeds, fails for good, or ctx ends, with pauses
+// of full jitter in between, up to a second. It is for what must come true
+// however long the store is away; what names it in the log and the trace: the
+// first failure is logged, then one every 10 s.
+//
+// What fails for good: ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge,
+// ErrInvalid, ErrFormat, ErrClosed. When ctx ends the error wraps its cause
+// and the last failure.
+func (s *Store) Retry(ctx context.Context, what string, fn func(context.Context) error) error {
+	var logged time.Time
+	for attempt := 0; ; attempt++ {
+		err := fn(ctx)
+		if err == nil {
+			if attempt > 0 {
+				s.opts.Logger.Info("recovered", "what", what, "attempts", attempt+1)
+			}
+			return nil
+		}
+		if permanent(err) || ctx.Err() != nil {
+			return withCause(ctx, err)
+		}
+		if s.life.Err() != nil {
+			return fmt.Errorf("%w: %w", ErrClosed, err)
+		}
+		pause := fullJitter(attempt, retryBase, retryCap)
+		if f := s.opts.Trace.Retrying; f != nil {
+			f(Retrying{What: what, Attempt: attempt + 1, Pause: pause, Err: err})
+		}
+		if time.Since(logged) >= retryLogEvery {
+			logged = time.Now()
+			s.opts.Logger.Warn("trying again", "what", what, "attempt", attempt+1, "error", err)
+		}
+		if sleep(ctx, pause) != nil {
+			return withCause(ctx, err)
+		}
+	}
+}
+
+// fullJitter returns a pause between zero and base doubled attempt times, at
+// most limit ("full jitter": Brooker, Exponential Backoff And Jitter, AWS
+// Architecture Blog, 2015).
+func fullJitter(attempt int, base, limit time.Duration) time.Duration {
+	ceiling := limit
+	if attempt < 32 && base<<attempt > 0 {
+		ceiling = min(limit, base<<attempt)
+	}
+	return rand.N(ceiling + 1)
+}
+
+// sleep waits for d, or until ctx ends, and then returns its cause.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

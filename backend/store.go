@@ -1,0 +1,111 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// The words of the driver contract, for those who use a Store directly.
+type (
+	// Entry is a key as it was read.
+	Entry = driver.Entry
+	// Version stands for one state of one key.
+	Version = driver.Version
+	// Target is what is read or watched: a key, or the children of a directory.
+	Target = driver.Target
+	// Txn is one atomic commit.
+	Txn = driver.Txn
+	// Condition requires that a key is there at a Version.
+	Condition = driver.Condition
+	// Op is one operation of a Txn.
+	Op = driver.Op
+	// Result is the known outcome of a commit.
+	Result = driver.Result
+)
+
+// Store is one process's access to a coordination store, whichever it is. An
+// adapter makes it (etcd.New, consul.New, zookeeper.Open, memory.New); the
+// primitives take it. One Store serves any number of primitives over one
+// session; two TTLs need two Stores.
+//
+// Making a Store does no I/O, so a process starts whether its store is up or
+// not. All methods may be called concurrently. A method's context bounds that
+// call, and Options.CallTimeout does, whichever is shorter.
+//
+// Users of the primitives need only Close. The other methods are what the
+// primitives are built of.
+type Store struct {
+	driver driver.Driver
+	opts   Options
+	prefix string
+
+	// life ends, with the cause ErrClosed, when Close begins.
+	life context.Context
+	end  context.CancelCauseFunc
+
+	keeper  keeper
+	watches watches
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New returns a Store over a driver. An adapter's own New is short for this;
+// call it directly to use a driver with options of its own, or one that is
+// wrapped, as package faults does. The Store owns the driver from then on.
+// Options that make no sense, and a nil driver, are ErrInvalid.
+func New(d driver.Driver, options *Options) (*Store, error) {
+	if d == nil {
+		return nil, fmt.Errorf("%w: the driver is nil", ErrInvalid)
+	}
+	opts, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/"}
+	s.life, s.end = context.WithCancelCause(context.Background())
+	s.keeper.init(s)
+	s.watches.init(s)
+	return s, nil
+}
+
+// Logger returns the logger of the Store's options, never nil.
+func (s *Store) Logger() *slog.Logger { return s.opts.Logger }
+
+// Trace returns the callbacks of the Store's options, never nil.
+func (s *Store) Trace() *Trace { return s.opts.Trace }
+
+// Namespace returns the directory that the Store's keys lie in.
+func (s *Store) Namespace() string { return s.opts.Namespace }
+
+// Close ends the session and releases what the Store holds. The contexts of
+// all that is owned under the session end first, with the cause ErrClosed;
+// once what runs under them has stopped, the session is revoked, so that peers
+// see this process go at once. What does not stop in time keeps its keys until
+// the TTL has passed: nobody else starts what may still be running here.
+//
+// It returns within Options.CloseTimeout, on a dead store too; the error then
+// says what could not be done. Calls under way and later ones end with
+// ErrClosed. Closing again waits for the first and returns the same.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.end(ErrClosed)
+		ctx, cancel := context.WithTimeout(context.Background(), s.opts.CloseTimeout)
+		defer cancel()
+		// The driver's own Close gets a part of the time even when the session
+		// cannot be revoked: it is what frees goroutines and connections.
+		revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
+		defer cancelRevoke()
+		s.closeErr = s.keeper.close(revoke)
+		s.watches.close(ctx)
+		if err := s.driver.Close(ctx); err != nil {
+			s.closeErr = errors.Join(s.closeErr, fmt.Errorf("close driver: %w", err))
+		}
+	})
+	return s.closeErr
+}

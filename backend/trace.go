@@ -1,0 +1,102 @@
+package backend
+
+import "time"
+
+// Trace is a set of callbacks for what happens in a Store and the primitives
+// on it; any may be nil. They are called from the goroutines that do the work,
+// concurrently, so they must not block and must not call into the library.
+//
+// What to watch first: TrustLeft of SessionRenewed. A healthy session renews
+// with about two thirds of its window left; the closer to zero it gets, the
+// closer the process is to losing all it owns.
+type Trace struct {
+	// SessionGranted: a session was opened.
+	SessionGranted func(SessionGranted)
+	// SessionRenewed: a renewal counted.
+	SessionRenewed func(SessionRenewed)
+	// SessionRenewFailed: a renewal failed or did not count; more may follow
+	// while the trust window lasts.
+	SessionRenewFailed func(SessionRenewFailed)
+	// SessionLost: a session is over, except by Close.
+	SessionLost func(SessionLost)
+	// CommitIndeterminate: the outcome of a commit is not known. The primitive
+	// that sent it settles it by reading.
+	CommitIndeterminate func(CommitIndeterminate)
+	// Retrying: something that must succeed in the end did not, and is tried
+	// again after a pause.
+	Retrying func(Retrying)
+	// WatchRestarted: a watch failed and is begun again with a fresh read.
+	WatchRestarted func(WatchRestarted)
+	// OwnershipBegan and OwnershipEnded: this process began, and ended, to own
+	// something: an office in an election.
+	OwnershipBegan func(Ownership)
+	OwnershipEnded func(Ownership)
+}
+
+// SessionGranted says which session was opened.
+type SessionGranted struct {
+	Session string
+	TTL     time.Duration // as granted
+	Took    time.Duration
+}
+
+// SessionRenewed says how a renewal went that counted.
+type SessionRenewed struct {
+	Session string
+	// TrustLeft is what was left of the window when the reply came.
+	TrustLeft time.Duration
+	// Late is how much later than planned the renewal began: this process was
+	// not scheduled, or earlier attempts failed.
+	Late time.Duration
+	// Took is how long the store took to answer.
+	Took time.Duration
+}
+
+// SessionRenewFailed says how a renewal failed.
+type SessionRenewFailed struct {
+	Session   string
+	TrustLeft time.Duration
+	Late      time.Duration
+	Took      time.Duration
+	// Answered: the store did answer, but the answer does not prove that the
+	// session was prolonged.
+	Answered bool
+	Err      error
+}
+
+// SessionLost says which session is over, and why.
+type SessionLost struct {
+	Session string
+	Cause   error
+}
+
+// CommitIndeterminate says which keys the commit was to write.
+type CommitIndeterminate struct {
+	Keys []string
+	Err  error
+}
+
+// Retrying says what is tried again.
+type Retrying struct {
+	What    string
+	Attempt int
+	Pause   time.Duration
+	Err     error
+}
+
+// WatchRestarted says which watch failed.
+type WatchRestarted struct {
+	Target Target
+	Err    error
+}
+
+// Ownership says what was owned, and why it ended.
+type Ownership struct {
+	Kind  string // "election"
+	Name  string
+	Token uint64
+	// Cause is why it ended, nil when it began.
+	Cause error
+	// Body is what the body returned, where there was one.
+	Body error
+}

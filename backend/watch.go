@@ -1,0 +1,254 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	rewatchBase = 20 * time.Millisecond
+	rewatchCap  = time.Second
+)
+
+// Watcher follows the state of some targets. What it shows is level-triggered:
+// the newest state known, with states in between left out. Its first state of
+// each target comes from a read begun after Watch was called, and later states
+// are never older. While a watch is down it shows the last state; once it is up
+// again, the newest.
+//
+// Any number of Watchers of one target cost the store a single watch. A
+// Watcher is for one goroutine at a time.
+type Watcher struct {
+	store   *Store
+	shared  []*sharedWatch
+	news    chan struct{} // one token: something changed since the last look
+	mu      sync.Mutex
+	entries [][]Entry
+	pending int    // targets that have not been read yet
+	read    []bool // which have been
+	since   []int  // the first run of the shared watch that counts
+}
+
+// Watch begins to watch targets. Close must be called in the end. It does no
+// I/O itself; ErrClosed is its only error.
+func (s *Store) Watch(targets ...Target) (*Watcher, error) {
+	w := &Watcher{
+		store:   s,
+		shared:  make([]*sharedWatch, len(targets)),
+		news:    make(chan struct{}, 1),
+		entries: make([][]Entry, len(targets)),
+		pending: len(targets),
+		read:    make([]bool, len(targets)),
+		since:   make([]int, len(targets)),
+	}
+	for i, t := range targets {
+		if err := s.watches.join(w, i, t); err != nil {
+			w.Close()
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// Next waits until every target has been read at least once, and something has
+// changed since Next last returned. It ends early with ctx, wrapping its
+// cause, and with ErrClosed when the Store closes.
+func (w *Watcher) Next(ctx context.Context) error {
+	for {
+		select {
+		case <-w.store.life.Done():
+			return fmt.Errorf("watch: %w", ErrClosed)
+		case <-ctx.Done():
+			return fmt.Errorf("watch: %w", context.Cause(ctx))
+		case <-w.news:
+		}
+		w.mu.Lock()
+		ready := w.pending == 0
+		w.mu.Unlock()
+		if ready {
+			return nil
+		}
+	}
+}
+
+// Entries returns the newest state of the i-th target. The slice is shared: it
+// must not be changed.
+func (w *Watcher) Entries(i int) []Entry {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.entries[i]
+}
+
+// Close ends the watcher. Next must not be called any more.
+func (w *Watcher) Close() {
+	for i, shared := range w.shared {
+		if shared != nil {
+			w.store.watches.leave(shared, w, i)
+		}
+	}
+}
+
+// deliver takes a state of the i-th target from a run of its shared watch.
+func (w *Watcher) deliver(i, run int, entries []Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if run < w.since[i] {
+		return
+	}
+	w.entries[i] = entries
+	if !w.read[i] {
+		w.read[i] = true
+		w.pending--
+	}
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// watches are the shared watches of a Store.
+type watches struct {
+	store   *Store
+	mu      sync.Mutex // orders all below and the fields of each sharedWatch
+	byPath  map[Target]*sharedWatch
+	closed  bool
+	running sync.WaitGroup
+}
+
+// sharedWatch is one watch of the driver, in runs: each begins with a fresh
+// read. A new run begins when the last one failed, and when a Watcher joins,
+// so that the newcomer never sees a state from before it came.
+type sharedWatch struct {
+	target   Target
+	watchers map[*Watcher]map[int]bool // the indexes under which each has it
+	run      int
+	restart  context.CancelFunc // ends the present run, or the pause before the next
+}
+
+func (ws *watches) init(s *Store) {
+	ws.store = s
+	ws.byPath = make(map[Target]*sharedWatch)
+}
+
+func (ws *watches) join(w *Watcher, i int, target Target) error {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.closed || ws.store.life.Err() != nil {
+		return fmt.Errorf("watch: %w", ErrClosed)
+	}
+	shared := ws.byPath[target]
+	if shared == nil {
+		shared = &sharedWatch{target: target, watchers: make(map[*Watcher]map[int]bool)}
+		ws.byPath[target] = shared
+		ws.running.Add(1)
+		go ws.serve(shared)
+	}
+	w.since[i] = shared.run + 1
+	if shared.restart != nil {
+		shared.restart()
+	}
+	if shared.watchers[w] == nil {
+		shared.watchers[w] = make(map[int]bool)
+	}
+	shared.watchers[w][i] = true
+	w.shared[i] = shared
+	return nil
+}
+
+func (ws *watches) leave(shared *sharedWatch, w *Watcher, i int) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(shared.watchers[w], i)
+	if len(shared.watchers[w]) == 0 {
+		delete(shared.watchers, w)
+	}
+	if len(shared.watchers) == 0 && shared.restart != nil {
+		shared.restart()
+	}
+}
+
+// begin starts the next run, or reports false when nobody watches any more.
+func (ws *watches) begin(shared *sharedWatch) (context.Context, int, bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if shared.restart != nil {
+		shared.restart()
+	}
+	if len(shared.watchers) == 0 || ws.store.life.Err() != nil {
+		delete(ws.byPath, shared.target)
+		return nil, 0, false
+	}
+	ctx, cancel := context.WithCancel(ws.store.life)
+	shared.run++
+	shared.restart = cancel
+	return ctx, shared.run, true
+}
+
+// serve runs a shared watch until nobody needs it.
+func (ws *watches) serve(shared *sharedWatch) {
+	defer ws.running.Done()
+	full := ws.store.fullTargets([]Target{shared.target})[0]
+	for failures := 0; ; {
+		ctx, run, ok := ws.begin(shared)
+		if !ok {
+			return
+		}
+		began, delivered := time.Now(), false
+		err := ws.store.driver.Watch(ctx, full, func(entries []Entry) {
+			delivered = true
+			ws.deliver(shared, run, ws.store.strip(entries))
+		})
+		if ctx.Err() != nil {
+			continue // a newcomer, or nobody is left
+		}
+		if delivered && time.Since(began) > rewatchCap {
+			failures = 0
+		}
+		ws.reportRestart(shared, failures, err)
+		_ = sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
+		failures++
+	}
+}
+
+func (ws *watches) deliver(shared *sharedWatch, run int, entries []Entry) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if run != shared.run {
+		return
+	}
+	for w, indexes := range shared.watchers {
+		for i := range indexes {
+			w.deliver(i, run, entries)
+		}
+	}
+}
+
+func (ws *watches) reportRestart(shared *sharedWatch, failures int, err error) {
+	level := ws.store.opts.Logger.Debug
+	if failures == 0 {
+		level = ws.store.opts.Logger.Warn
+	}
+	level("watch failed, watching again", "target", shared.target.Path, "error", err)
+	if f := ws.store.opts.Trace.WatchRestarted; f != nil {
+		f(WatchRestarted{Target: shared.target, Err: err})
+	}
+}
+
+// close waits, until ctx ends, for the watches to stop; the Store's life has
+// ended.
+func (ws *watches) close(ctx context.Context) {
+	ws.mu.Lock()
+	ws.closed = true
+	ws.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		ws.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
