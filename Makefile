@@ -1,0 +1,96 @@
+# Quorate's chores; `make` alone lists them.
+#
+# The modules are tested twice: together, in the workspace (go.work), where
+# every dependency is at the highest version that any of them names, and each
+# by itself, at the versions that its own go.mod names (see `rehearsal`).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+# How many rounds of each fault `overlap` and `storefaults` run.
+ROUNDS ?=
+MODULES := . backend/etcd backend/consul backend/zookeeper examples integration tools
+ADAPTERS := backend/etcd backend/consul backend/zookeeper
+UNIT = $(GO) test -C $(1) -race -count=1 -timeout 5m
+
+# The tools module stays outside the workspace, whose versions it would raise.
+TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: test
+test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
+	bin/rehearsal -pack
+	alone="$$(bin/rehearsal -env)"; \
+	bin/testrun \
+		$(foreach m,. $(ADAPTERS) examples,'$(call UNIT,$(m)) ./...') \
+		'GOWORK=off $(call UNIT,tools) ./...' \
+		$(foreach m,root $(notdir $(ADAPTERS)) examples,"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) ./...") \
+		'$(GO) test -C integration -race -count=1 -p 1 -timeout 15m ./...'
+
+.PHONY: unit
+unit: bin/testrun ## the tests that need no server: root and adapters
+	bin/testrun $(foreach m,. $(ADAPTERS),'$(call UNIT,$(m)) ./...')
+
+.PHONY: servers
+servers: ## install or build the servers that the tests start (cached outside the tree)
+	$(GO) run -C integration ./cmd/servers
+
+.PHONY: tour
+tour: ## the tour: one leader over a real etcd server, killed and succeeded
+	$(GO) run -C examples ./tour
+
+.PHONY: overlap
+overlap: servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours
+	QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run '^TestOverlap' -v -count=1 -p 1 -timeout 60m ./overlap
+
+.PHONY: storefaults
+storefaults: servers ## the same under faults of the store itself
+	QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run '^TestStoreFaults' -v -count=1 -p 1 -timeout 120m ./overlap
+
+.PHONY: rehearsal
+rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
+	bin/rehearsal -pack -use
+
+.PHONY: tidy
+tidy: bin/rehearsal ## tidy each module's go.mod and go.sum (plain `go mod tidy` cannot, before a release)
+	bin/rehearsal -pack -tidy
+
+.PHONY: lint
+lint: bin/golangci-lint ## golangci-lint in every module, import edges included
+	@for m in $(MODULES); do \
+		echo "# $$m"; \
+		case $$m in tools) export GOWORK=off ;; *) unset GOWORK ;; esac; \
+		(cd $$m && $(CURDIR)/bin/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## format every module with gofumpt
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...); done
+
+.PHONY: vuln
+vuln: bin/govulncheck ## known vulnerabilities that our code reaches
+	@for m in $(MODULES); do \
+		echo "# $$m"; \
+		case $$m in tools) export GOWORK=off ;; *) unset GOWORK ;; esac; \
+		(cd $$m && $(CURDIR)/bin/govulncheck ./...); \
+	done
+
+.PHONY: cover
+cover: ## statement coverage of the root module by its own tests
+	@mkdir -p .cache
+	$(GO) test -count=1 -timeout 5m -coverpkg=./... -coverprofile=.cache/cover.out ./...
+	$(GO) tool cover -func=.cache/cover.out | tail -n 1
+
+.PHONY: bin/testrun bin/rehearsal
+bin/testrun bin/rehearsal:
+	@$(TOOLS) ./$(notdir $@)
+
+bin/golangci-lint bin/govulncheck: tools/go.mod tools/go.sum
+	@mkdir -p bin
+	$(TOOLS) $(shell awk '/^tool \(/{t=1;next} /^\)/{t=0} t{print $$1}' tools/go.mod | grep '/$(notdir $@)$$')

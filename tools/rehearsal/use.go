@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// loadEnv sets the environment for the go command: packed modules first, then
+// the user's module cache, which is laid out as a proxy, then the user's own
+// proxies.
+func (s *stage) loadEnv() error {
+	out, err := exec.Command("go", "env", "GOMODCACHE", "GOPROXY", "GONOSUMDB").Output()
+	if err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	lines := strings.Split(string(out), "\n")
+	modcache, proxy, nosumdb := lines[0], lines[1], lines[2]
+	nosumdb = strings.TrimPrefix(nosumdb+","+root, ",")
+	s.env = []string{
+		"GOWORK=off",
+		"GOFLAGS=-modcacherw",
+		"GOMODCACHE=" + filepath.Join(s.dir, "mod"),
+		"GONOSUMDB=" + nosumdb,
+		"GOPROXY=file://" + filepath.ToSlash(filepath.Join(s.dir, "proxy")) +
+			",file://" + filepath.ToSlash(filepath.Join(modcache, "cache", "download")) + "," + proxy,
+	}
+	return nil
+}
+
+// printEnv prints the environment as assignments on one line.
+func (s *stage) printEnv(w io.Writer) { fmt.Fprintln(w, strings.Join(s.env, " ")) }
+
+// in runs a command in dir and returns its standard output.
+func (s *stage) in(dir string, args ...string) (string, error) {
+	fmt.Println("  $", strings.Join(args, " "))
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), s.env...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+	}
+	return stdout.String() + stderr.String(), nil
+}
+
+// use does with the packed modules what newcomers would do with released
+// ones. Every step runs, whatever became of those before it.
+func (s *stage) use() error {
+	var errs []error
+	for _, step := range []struct {
+		name string
+		do   func(dir string) error
+	}{
+		{"go get the root in an empty module: its graph stays light", s.light},
+		{"go get the etcd adapter in an empty module, and build the program in the README", s.readme},
+		{"go run the tour by version", s.tour},
+	} {
+		fmt.Println("#", step.name)
+		dir, err := os.MkdirTemp("", "quorate-rehearsal-")
+		if err != nil {
+			return err
+		}
+		err = step.do(dir)
+		if err != nil {
+			fmt.Println("FAIL", step.name)
+			err = fmt.Errorf("%s: %w", step.name, err)
+		} else {
+			fmt.Println("ok  ", step.name)
+		}
+		errs = append(errs, err, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}
+
+// heavy matches modules that an importer of the root must not get to see.
+var heavy = regexp.MustCompile(`^(google\.golang\.org/grpc|go\.etcd\.io/|github\.com/hashicorp/|github\.com/go-zookeeper/|github\.com/quorate/quorate/)`)
+
+func (s *stage) light(dir string) error {
+	const program = `package main
+
+import (
+	"fmt"
+
+	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/election"
+)
+
+func main() { fmt.Println(election.New(memory.New(nil), "light", nil)) }
+`
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"go", "mod", "init", "example.com/light"},
+		{"go", "mod", "edit", "-go=1.25.0"},
+		{"go", "get", root + "@" + version},
+		{"go", "mod", "tidy"},
+		{"go", "run", "."},
+	} {
+		if _, err := s.in(dir, args...); err != nil {
+			return err
+		}
+	}
+	line, err := s.in(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
+	if err != nil {
+		return err
+	}
+	if line = strings.TrimSpace(line); line != "1.25.0" {
+		return fmt.Errorf("the importer's go line was raised from 1.25.0 to %s", line)
+	}
+	graph, err := s.in(dir, "go", "list", "-m", "all")
+	if err != nil {
+		return err
+	}
+	fmt.Print(indent(graph))
+	if !strings.Contains(graph, root+" "+version) {
+		return errors.New("the root module is not in the graph")
+	}
+	for module := range strings.Lines(graph) {
+		if heavy.MatchString(module) {
+			return fmt.Errorf("the graph has %s", module)
+		}
+	}
+	return nil
+}
+
+func (s *stage) readme(dir string) error {
+	text, err := os.ReadFile(filepath.Join(s.top, "README.md"))
+	if err != nil {
+		return err
+	}
+	program, err := goBlock(string(text))
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666); err != nil {
+		return err
+	}
+	for _, args := range [][]string{
+		{"go", "mod", "init", "example.com/readme"},
+		{"go", "get", root + "@" + version},
+		{"go", "get", root + "/backend/etcd@" + version},
+		{"go", "mod", "tidy"},
+		{"go", "vet", "."},
+	} {
+		if _, err := s.in(dir, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// goBlock returns the first block of Go in a page of Markdown.
+func goBlock(page string) (string, error) {
+	_, rest, ok := strings.Cut(page, "\n```go\n")
+	block, _, end := strings.Cut(rest, "\n```\n")
+	if !ok || !end {
+		return "", errors.New("the README has no block of Go")
+	}
+	return block + "\n", nil
+}
+
+func (s *stage) tour(dir string) error {
+	usage, err := s.in(dir, "go", "run", root+"/examples/tour@"+version, "-h")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(usage, "-store") {
+		return fmt.Errorf("tour -h does not explain -store:\n%s", usage)
+	}
+	return nil
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSuffix(text, "\n"), "\n", "\n    ") + "\n"
+}

@@ -1,0 +1,106 @@
+// Testrun runs one or more `go test` commands and accepts no silence: it fails
+// when a test was skipped, when a command ran no test at all, and when a
+// package that has test files ran none of them, besides when a test failed.
+//
+// Each argument is one command, its words separated by spaces, environment
+// assignments first, as in
+//
+//	testrun 'go test -race ./...' 'GOWORK=off go test -C backend/etcd ./...'
+//
+// The commands run one after the other, all of them even if one fails. Testrun
+// adds -json to each and prints what go test would print, then a table per
+// command, the number of tests per store driver, and a last line
+// "N passed, N failed" in which a skipped test counts as failed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: testrun 'go test [flags] packages' ...")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var runs []*run
+	begin := time.Now()
+	for _, line := range os.Args[1:] {
+		r := newRun(line, os.Stdout)
+		fmt.Printf("\n# %s\n", r.label)
+		execute(ctx, r)
+		runs = append(runs, r)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if !report(os.Stdout, runs, time.Since(begin)) {
+		os.Exit(1)
+	}
+}
+
+// execute runs the command of r to its end and feeds r with its events.
+func execute(ctx context.Context, r *run) {
+	begin := time.Now()
+	defer func() { r.wall = time.Since(begin) }()
+	env, args, err := parse(r.line)
+	if err != nil {
+		r.problem("%v", err)
+		return
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	// Interrupted, go test still ends its test binaries.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		r.problem("%v", err)
+		return
+	}
+	if err := cmd.Start(); err != nil {
+		r.problem("%v", err)
+		return
+	}
+	if err := r.read(stdout); err != nil {
+		r.problem("reading the events: %v", err)
+		_, _ = io.Copy(io.Discard, stdout)
+	}
+	r.finish(cmd.Wait())
+}
+
+// parse splits a command line into environment and arguments and adds -json
+// where go test takes it.
+func parse(line string) (env, args []string, err error) {
+	args = strings.Fields(line)
+	for len(args) > 0 && strings.Contains(args[0], "=") {
+		env, args = append(env, args[0]), args[1:]
+	}
+	test := slices.Index(args, "test")
+	if test != 1 {
+		return nil, nil, errors.New("not a `go test` command")
+	}
+	// -C must stay the first flag.
+	at := test + 1
+	if at < len(args) && (args[at] == "-C" || args[at] == "--C") {
+		at += 2
+	} else if at < len(args) && strings.HasPrefix(args[at], "-C=") {
+		at++
+	}
+	if at > len(args) {
+		return nil, nil, errors.New("-C without a directory")
+	}
+	return env, slices.Insert(args, at, "-json"), nil
+}
