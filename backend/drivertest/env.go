@@ -7,8 +7,8 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// Env is one store and the means to disturb it. Every field must be set: a
-// clause that cannot be provoked is not proved.
+// Env is one store and the means to disturb it. Every field but Owned must
+// be set: a clause that cannot be provoked is not proved.
 type Env struct {
 	// Open returns a driver of its own to the store, as another process would
 	// have one. The suite closes it.
@@ -48,6 +48,11 @@ type Env struct {
 	// revisions going back if the store's own way to restore allows it, and
 	// returns once the store serves again.
 	Snapshot func(t testing.TB) (restore func())
+
+	// Owned names the packages, beside the driver's own, whose goroutines must
+	// be gone once the driver is closed: those of a client that it owns. It
+	// may be empty.
+	Owned []string
 }
 
 // Factory makes the environment of one subtest. It may hand out the same
