@@ -19,6 +19,16 @@ UNIT = $(GO) test -C $(1) -race -count=1 -timeout 5m
 # The tools module stays outside the workspace, whose versions it would raise.
 TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/
 
+# EACH runs a command in every module, all of them even if one fails. The tools
+# module is outside the workspace.
+define EACH
+failed=; for m in $(MODULES); do \
+	echo "# $$m"; \
+	case $$m in tools) export GOWORK=off ;; *) unset GOWORK ;; esac; \
+	(cd $$m && $(1)) || failed="$$failed $$m"; \
+done; if [ -n "$$failed" ]; then echo "failed in:$$failed"; exit 1; fi
+endef
+
 .PHONY: help
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -63,23 +73,15 @@ tidy: bin/rehearsal ## tidy each module's go.mod and go.sum (plain `go mod tidy`
 
 .PHONY: lint
 lint: bin/golangci-lint ## golangci-lint in every module, import edges included
-	@for m in $(MODULES); do \
-		echo "# $$m"; \
-		case $$m in tools) export GOWORK=off ;; *) unset GOWORK ;; esac; \
-		(cd $$m && $(CURDIR)/bin/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
-	done
+	@$(call EACH,$(CURDIR)/bin/golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: fmt
 fmt: bin/golangci-lint ## format every module with gofumpt
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...); done
+	@$(call EACH,$(CURDIR)/bin/golangci-lint fmt --config $(CURDIR)/.golangci.yml .)
 
 .PHONY: vuln
 vuln: bin/govulncheck ## known vulnerabilities that our code reaches
-	@for m in $(MODULES); do \
-		echo "# $$m"; \
-		case $$m in tools) export GOWORK=off ;; *) unset GOWORK ;; esac; \
-		(cd $$m && $(CURDIR)/bin/govulncheck ./...); \
-	done
+	@$(call EACH,$(CURDIR)/bin/govulncheck ./...)
 
 .PHONY: cover
 cover: ## statement coverage of the root module by its own tests
