@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -28,14 +27,12 @@ import (
 type Session struct {
 	lease  driver.Lease
 	margin time.Duration
+	window *trust.Window
 
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	deadline atomic.Pointer[trust.Instant]
-
-	mu      sync.Mutex // orders extend, check and end
-	timer   *time.Timer
+	mu      sync.Mutex
 	holders int
 	idle    chan struct{} // closed while there are no holders
 }
@@ -46,11 +43,9 @@ func newSession(lease driver.Lease, start trust.Instant, margin time.Duration) *
 	s := &Session{lease: lease, margin: margin, idle: make(chan struct{})}
 	close(s.idle)
 	s.ctx, s.end = context.WithCancelCause(context.Background())
-	deadline := start.Add(lease.TTL() - margin)
-	s.deadline.Store(&deadline)
-	s.mu.Lock()
-	s.timer = time.AfterFunc(s.nextCheck(), s.check)
-	s.mu.Unlock()
+	s.window = trust.NewWindow(start.Add(lease.TTL()-margin), margin, func() {
+		s.end(fmt.Errorf("%w: no renewal counted within the trust window", ErrSessionLost))
+	})
 	return s
 }
 
@@ -71,18 +66,11 @@ func (s *Session) Context() context.Context { return s.ctx }
 // Valid reports whether the session is trusted at this instant. It compares
 // clocks and does no I/O: after a pause of the whole process it tells the
 // truth even before Context has ended.
-func (s *Session) Valid() bool {
-	return !s.deadline.Load().Passed(trust.Now()) && s.ctx.Err() == nil
-}
+func (s *Session) Valid() bool { return s.window.Open() }
 
 // TrustLeft returns how long the session will be trusted without a further
 // renewal; not positive when it is over.
-func (s *Session) TrustLeft() time.Duration {
-	if s.ctx.Err() != nil {
-		return 0
-	}
-	return s.deadline.Load().Until(trust.Now())
-}
+func (s *Session) TrustLeft() time.Duration { return s.window.Left() }
 
 // Hold says that something runs on the strength of the session; the session is
 // not revoked, though it may end and expire, until release is called. Whoever
@@ -110,52 +98,19 @@ func (s *Session) unheld() <-chan struct{} {
 	return s.idle
 }
 
-// extend counts a renewal that began at start. It reports false when the
-// window had closed before the renewal began, or has since: then the renewal
-// proves nothing about the time between.
+// extend counts a renewal that began at start and holds for validFor, and
+// reports whether it could: not if the window has closed.
 func (s *Session) extend(start trust.Instant, validFor time.Duration) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old := s.deadline.Load()
-	if s.ctx.Err() != nil || old.Passed(start) || old.Passed(trust.Now()) {
-		return false
-	}
-	deadline := start.Add(validFor - s.margin)
-	if deadline.Sub(*old) > 0 {
-		s.deadline.Store(&deadline)
-	}
-	return true
-}
-
-// check ends the session when its window has closed, on a timer of its own.
-func (s *Session) check() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ctx.Err() != nil {
-		return
-	}
-	if s.deadline.Load().Passed(trust.Now()) {
-		s.end(fmt.Errorf("%w: no renewal counted within the trust window", ErrSessionLost))
-		return
-	}
-	s.timer.Reset(s.nextCheck())
-}
-
-// nextCheck is no further away than the margin: a timer runs on the monotonic
-// clock, and the wall clock may get ahead of it.
-func (s *Session) nextCheck() time.Duration {
-	return min(s.margin, max(s.deadline.Load().Until(trust.Now()), 0))
+	return s.window.Extend(start, start.Add(validFor-s.margin))
 }
 
 // over ends the session for a reason known before its window closed.
 func (s *Session) over(cause error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.timer.Stop()
+	s.window.Close()
 	s.end(cause)
 }
 
 // expiry returns the time until the lease may expire at the store.
 func (s *Session) expiry() time.Duration {
-	return s.deadline.Load().Add(s.margin).Until(trust.Now())
+	return s.window.Deadline().Add(s.margin).Until(trust.Now())
 }

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -90,11 +91,15 @@ func (w *Watcher) Close() {
 	}
 }
 
-// deliver takes a state of the i-th target from a run of its shared watch.
-func (w *Watcher) deliver(i, run int, entries []Entry) {
+// deliver takes a state of the i-th target from a run of its shared watch. If
+// quiet, it is news only if it differs from the last.
+func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if run < w.since[i] {
+		return
+	}
+	if quiet && w.read[i] && slices.EqualFunc(w.entries[i], entries, sameState) {
 		return
 	}
 	w.entries[i] = entries
@@ -106,6 +111,10 @@ func (w *Watcher) deliver(i, run int, entries []Entry) {
 	case w.news <- struct{}{}:
 	default:
 	}
+}
+
+func sameState(a, b Entry) bool {
+	return a.Key == b.Key && a.Version == b.Version && a.Modified == b.Modified && a.Lease == b.Lease
 }
 
 // watches are the shared watches of a Store.
@@ -125,6 +134,7 @@ type sharedWatch struct {
 	watchers map[*Watcher]map[int]bool // the indexes under which each has it
 	run      int
 	restart  context.CancelFunc // ends the present run, or the pause before the next
+	joined   bool               // the next run begins for the sake of a newcomer
 }
 
 func (ws *watches) init(s *Store) {
@@ -147,6 +157,7 @@ func (ws *watches) join(w *Watcher, i int, target Target) error {
 	}
 	w.since[i] = shared.run + 1
 	if shared.restart != nil {
+		shared.joined = true
 		shared.restart()
 	}
 	if shared.watchers[w] == nil {
@@ -197,8 +208,8 @@ func (ws *watches) serve(shared *sharedWatch) {
 		}
 		began, delivered := time.Now(), false
 		err := ws.store.driver.Watch(ctx, full, func(entries []Entry) {
+			ws.deliver(shared, run, !delivered, ws.store.strip(entries))
 			delivered = true
-			ws.deliver(shared, run, ws.store.strip(entries))
 		})
 		if ctx.Err() != nil {
 			continue // a newcomer, or nobody is left
@@ -212,15 +223,22 @@ func (ws *watches) serve(shared *sharedWatch) {
 	}
 }
 
-func (ws *watches) deliver(shared *sharedWatch, run int, entries []Entry) {
+// deliver hands a state to those who watch. A run that began only because
+// somebody joined is no news to the others, unless something has changed; one
+// that began because the last failed is: the store may be another by now.
+func (ws *watches) deliver(shared *sharedWatch, run int, first bool, entries []Entry) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if run != shared.run {
 		return
 	}
+	quiet := first && shared.joined
+	if first {
+		shared.joined = false
+	}
 	for w, indexes := range shared.watchers {
 		for i := range indexes {
-			w.deliver(i, run, entries)
+			w.deliver(i, run, quiet, entries)
 		}
 	}
 }

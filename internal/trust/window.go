@@ -1,46 +1,96 @@
-// Package trust holds the arithmetic of trust windows: how long this process
-// may act on what a store has told it.
 package trust
 
-import "time"
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
-// Instant is a moment on both of the process's clocks. The monotonic clock
-// alone is not enough: it stands still while a machine is suspended. The wall
-// clock alone is not enough either: it can be set back.
-type Instant struct {
-	mono time.Duration // since an arbitrary origin
-	wall int64         // Unix nanoseconds
+// Window is a span of trust that ends at a deadline unless it is extended in
+// time. Once it has closed it never opens again.
+type Window struct {
+	deadline atomic.Pointer[Instant]
+	closed   atomic.Bool
+
+	mu    sync.Mutex // orders Extend, Close and the timer
+	timer *time.Timer
+	every time.Duration
+	ended func()
 }
 
-var origin = time.Now()
-
-// Now reads both clocks.
-func Now() Instant {
-	now := time.Now()
-	return Instant{mono: now.Sub(origin), wall: now.UnixNano()}
+// NewWindow opens a window until deadline. When that passes on either clock
+// the window closes by itself and calls ended; the clocks are compared every
+// so often, since a timer follows the monotonic one only.
+func NewWindow(deadline Instant, every time.Duration, ended func()) *Window {
+	w := &Window{every: every, ended: ended}
+	w.deadline.Store(&deadline)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.next(), w.check)
+	return w
 }
 
-// Add returns the instant that both clocks show d later.
-func (i Instant) Add(d time.Duration) Instant {
-	return Instant{mono: i.mono + d, wall: i.wall + int64(d)}
-}
+// Open reports whether the window is open at this instant. It compares clocks:
+// it is right even if this process was paused and no timer has fired yet.
+func (w *Window) Open() bool { return w.Left() > 0 }
 
-// Sub returns the time from other to i by the monotonic clock.
-func (i Instant) Sub(other Instant) time.Duration { return i.mono - other.mono }
-
-// Until returns the time from now until i by the clock that gets there first;
-// it is not positive once either has.
-func (i Instant) Until(now Instant) time.Duration {
-	return min(i.mono-now.mono, time.Duration(i.wall-now.wall))
-}
-
-// Passed reports whether, at now, either clock has reached i.
-func (i Instant) Passed(now Instant) bool { return i.Until(now) <= 0 }
-
-// Earlier returns whichever of i and other has less time left at now.
-func (i Instant) Earlier(other, now Instant) Instant {
-	if other.Until(now) < i.Until(now) {
-		return other
+// Left returns how long the window stays open without being extended; zero or
+// less when it is closed.
+func (w *Window) Left() time.Duration {
+	if w.closed.Load() {
+		return 0
 	}
-	return i
+	return w.deadline.Load().Until(Now())
+}
+
+// Deadline returns the instant at which the window closes, or has closed.
+func (w *Window) Deadline() Instant { return *w.deadline.Load() }
+
+// Extend moves the deadline, on the strength of something that began at start,
+// unless the new one is earlier. It reports false, and does nothing, if the
+// window had closed by start or has closed since: what began outside the
+// window says nothing about the time between.
+func (w *Window) Extend(start, deadline Instant) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	old := w.deadline.Load()
+	if w.closed.Load() || old.Passed(start) || old.Passed(Now()) {
+		return false
+	}
+	if deadline.Sub(*old) > 0 {
+		w.deadline.Store(&deadline)
+	}
+	return true
+}
+
+// Close closes the window without calling ended.
+func (w *Window) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed.Store(true)
+	w.timer.Stop()
+}
+
+func (w *Window) next() time.Duration {
+	return min(w.every, max(w.deadline.Load().Until(Now()), 0))
+}
+
+func (w *Window) check() {
+	if w.closeIfPassed() {
+		w.ended()
+	}
+}
+
+func (w *Window) closeIfPassed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed.Load() {
+		return false
+	}
+	if !w.deadline.Load().Passed(Now()) {
+		w.timer.Reset(w.next())
+		return false
+	}
+	w.closed.Store(true)
+	return true
 }

@@ -2,42 +2,77 @@ package trust
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-func TestEitherClockEndsTrust(t *testing.T) {
-	start := Now()
-	deadline := start.Add(time.Second)
-	for name, c := range map[string]struct {
-		mono, wall time.Duration
-		passed     bool
-	}{
-		"both before":                {999 * time.Millisecond, 999 * time.Millisecond, false},
-		"monotonic reaches it":       {time.Second, 0, true},
-		"wall reaches it, suspended": {0, time.Second, true},
-		"wall was set back":          {time.Second, -time.Hour, true},
-		"wall was set back, early":   {time.Millisecond, -time.Hour, false},
-		"both after":                 {2 * time.Second, 2 * time.Second, true},
-	} {
-		now := Instant{mono: start.mono + c.mono, wall: start.wall + int64(c.wall)}
-		if got := deadline.Passed(now); got != c.passed {
-			t.Errorf("%s: Passed = %v, want %v", name, got, c.passed)
+func TestWindowClosesAtItsDeadlineAndStaysClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var ended time.Duration
+		w := NewWindow(Now().Add(5*time.Second), time.Second, func() { ended = time.Since(start) })
+		time.Sleep(4 * time.Second)
+		if !w.Extend(Now(), Now().Add(5*time.Second)) {
+			t.Fatal("Extend inside the window was refused")
 		}
-		if left := deadline.Until(now); (left <= 0) != c.passed {
-			t.Errorf("%s: Until = %v, Passed %v", name, left, c.passed)
+		if !w.Extend(Now(), Now().Add(time.Second)) || w.Left() != 5*time.Second {
+			t.Fatalf("an earlier deadline shortened the window to %v", w.Left())
 		}
-	}
+		time.Sleep(5*time.Second - 1)
+		if !w.Open() {
+			t.Fatal("closed before its deadline")
+		}
+		time.Sleep(1)
+		if w.Open() {
+			t.Fatal("open at its deadline")
+		}
+		synctest.Wait()
+		if ended != 9*time.Second {
+			t.Fatalf("ended was called after %v, want 9s", ended)
+		}
+		if w.Extend(Now(), Now().Add(time.Hour)) || w.Open() {
+			t.Fatal("a window that closed was opened again")
+		}
+	})
 }
 
-func TestEarlierGoesByWhatIsLeft(t *testing.T) {
-	now := Now()
-	late, soon := now.Add(2*time.Second), now.Add(time.Second)
-	if late.Earlier(soon, now) != soon || soon.Earlier(late, now) != soon {
-		t.Fatal("Earlier did not choose the deadline with less time left")
-	}
-	// A deadline set before a suspension is near by the wall clock only.
-	before := Instant{mono: now.mono + time.Hour, wall: now.wall + int64(time.Millisecond)}
-	if soon.Earlier(before, now) != before {
-		t.Fatal("Earlier ignored the wall clock")
-	}
+func TestExtendCountsOnlyWhatBeganInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWindow(Now().Add(time.Second), time.Second, func() {})
+		defer w.Close()
+		start := Now().Add(time.Second)
+		if w.Extend(start, start.Add(time.Hour)) {
+			t.Fatal("what began at the deadline counted")
+		}
+	})
+}
+
+func TestCloseIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWindow(Now().Add(time.Second), time.Second, func() { t.Error("ended was called after Close") })
+		w.Close()
+		if w.Open() || w.Left() != 0 {
+			t.Error("open after Close")
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestWallClockAheadClosesWithinTheCheck(t *testing.T) {
+	// A suspension leaves the monotonic clock behind the wall clock: the
+	// deadline is an hour away by one and has passed by the other.
+	synctest.Test(t, func(t *testing.T) {
+		now := Now()
+		ended := make(chan struct{})
+		w := NewWindow(Instant{mono: now.mono + time.Hour, wall: now.wall + int64(2*time.Second)}, time.Second, func() { close(ended) })
+		time.Sleep(3 * time.Second)
+		if w.Open() {
+			t.Fatal("open although the wall clock has passed the deadline")
+		}
+		select {
+		case <-ended:
+		default:
+			t.Fatal("ended was not called within a check")
+		}
+	})
 }
