@@ -1,0 +1,238 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// stopTimeout bounds a graceful stop, after which the server is killed.
+const stopTimeout = 15 * time.Second
+
+// pollInterval is how often a server that is not there yet is asked again.
+const pollInterval = 20 * time.Millisecond
+
+// Node is one server of a cluster: a process of its own. Its methods may be
+// called concurrently.
+type Node struct {
+	cluster *Cluster
+	index   int
+	name    string
+	dir     string // Configuration, log and data.
+	ports   []int  // The meaning is the store's; ports[0] is the clients'.
+
+	mu     sync.Mutex
+	proc   *process
+	paused bool
+}
+
+// Index is the node's place in Cluster.Nodes.
+func (n *Node) Index() int { return n.index }
+
+// Name names the node, as it does to the other servers where they have names.
+func (n *Node) Name() string { return n.name }
+
+// Addr is the address for clients, as host:port. It stays the same for the
+// life of the cluster.
+func (n *Node) Addr() string { return hostPort(n.ports[0]) }
+
+// SecureAddr is the address for clients that use TLS, as host:port; empty if
+// the cluster was not told to have one.
+func (n *Node) SecureAddr() string {
+	if i := n.cluster.store.securePort(); i > 0 {
+		return hostPort(n.ports[i])
+	}
+	return ""
+}
+
+// Log names the file that the server's output goes to.
+func (n *Node) Log() string { return filepath.Join(n.dir, "log") }
+
+// DataDir names the directory that holds the server's data.
+func (n *Node) DataDir() string { return filepath.Join(n.dir, "data") }
+
+// PID is the server's process, 0 when it does not run.
+func (n *Node) PID() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.runs() {
+		return 0
+	}
+	return n.proc.cmd.Process.Pid
+}
+
+// runs reports whether there is a process, paused or not. The lock is held.
+func (n *Node) runs() bool { return n.proc != nil && n.proc.alive() }
+
+// Running reports whether the server runs and is not paused.
+func (n *Node) Running() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.runs() && !n.paused
+}
+
+// Launch starts the server on the data that it has, and does not wait for it
+// to serve. It is an error if it runs already.
+func (n *Node) Launch() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.runs() {
+		return fmt.Errorf("%s runs already", n.name)
+	}
+	if err := os.MkdirAll(n.DataDir(), 0o700); err != nil {
+		return fmt.Errorf("making the data directory of %s: %w", n.name, err)
+	}
+	cmd, err := n.cluster.store.command(n)
+	if err != nil {
+		return err
+	}
+	proc, err := n.cluster.forker.start(cmd, n.Log())
+	if err != nil {
+		return fmt.Errorf("launching %s: %w", n.name, err)
+	}
+	n.proc, n.paused = proc, false
+	return nil
+}
+
+// Start starts the server on the data that it has, at the same ports, and
+// returns when it serves: when it has found its place in a quorum. It fails
+// when ctx ends or the process does.
+func (n *Node) Start(ctx context.Context) error {
+	if err := n.Launch(); err != nil {
+		return err
+	}
+	return n.awaitServing(ctx)
+}
+
+func (n *Node) awaitServing(ctx context.Context) error {
+	var last error
+	err := poll(ctx, func() (bool, error) {
+		if err := n.crashed(); err != nil {
+			return false, err
+		}
+		_, last = n.ask(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for %s to serve: %w", n.name, errors.Join(err, last))
+	}
+	return nil
+}
+
+// crashed says how a process ended that nobody stopped.
+func (n *Node) crashed() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.proc == nil || n.proc.alive() {
+		return nil
+	}
+	return fmt.Errorf("%s ended by itself: %w; its last output:\n%s", n.name, n.proc.err, tail(n.Log()))
+}
+
+// Kill kills the server with SIGKILL and returns when it is gone. Killing one
+// that does not run does nothing.
+func (n *Node) Kill() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.end(syscall.SIGKILL)
+}
+
+// Stop lets the server end in order, and kills it if that takes longer than
+// stopTimeout. A paused server is resumed for it. Stopping one that does not
+// run does nothing.
+func (n *Node) Stop() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.end(syscall.SIGTERM)
+}
+
+func (n *Node) end(sig syscall.Signal) error {
+	proc := n.proc
+	if proc == nil {
+		return nil
+	}
+	if err := proc.signal(sig); err != nil {
+		return err
+	}
+	if sig != syscall.SIGKILL {
+		if err := proc.signal(syscall.SIGCONT); err != nil {
+			return err
+		}
+		timeout := time.NewTimer(stopTimeout)
+		defer timeout.Stop()
+		select {
+		case <-proc.exited:
+		case <-timeout.C:
+			if err := proc.signal(syscall.SIGKILL); err != nil {
+				return err
+			}
+		}
+	}
+	<-proc.exited
+	n.proc, n.paused = nil, false
+	return nil
+}
+
+// Pause stops the server's process with SIGSTOP: it keeps its connections and
+// answers nothing. The kernel goes on accepting connections for it.
+func (n *Node) Pause() error { return n.freeze(syscall.SIGSTOP, true) }
+
+// Resume lets a paused server go on with SIGCONT, unaware of the pause.
+func (n *Node) Resume() error { return n.freeze(syscall.SIGCONT, false) }
+
+func (n *Node) freeze(sig syscall.Signal, paused bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.runs() {
+		return fmt.Errorf("%s does not run", n.name)
+	}
+	if err := n.proc.signal(sig); err != nil {
+		return err
+	}
+	n.paused = paused
+	return nil
+}
+
+// Wipe removes the data of a server that does not run: it starts afresh.
+// etcd does not let a member come back that way while the others go on: wipe
+// all of a cluster, or none.
+func (n *Node) Wipe() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.runs() {
+		return fmt.Errorf("%s runs: stop it before it is wiped", n.name)
+	}
+	if err := os.RemoveAll(n.DataDir()); err != nil {
+		return fmt.Errorf("wiping %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// ask asks the server what it takes itself and its cluster for.
+func (n *Node) ask(ctx context.Context) (status, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return n.cluster.store.ask(ctx, n)
+}
+
+// poll calls done until it is true or fails, or ctx ends.
+func poll(ctx context.Context, done func() (bool, error)) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); err != nil || ok {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
