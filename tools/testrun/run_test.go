@@ -1,0 +1,159 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRun runs real go test commands, because what matters is what the go
+// command really reports.
+func TestRun(t *testing.T) {
+	for name, c := range map[string]struct {
+		files map[string]string
+		line  string   // {} stands for the directory
+		want  []string // in the output
+		last  string
+	}{
+		"all is well": {
+			files: map[string]string{"a_test.go": `func TestMemory(t *testing.T) { t.Run("x", func(*testing.T) {}) }`},
+			line:  "go test -C {} ./...",
+			want:  []string{"ok  \tx.test", "1 tests, 1 subtests", "1      1         0       0        memory"},
+			last:  "2 passed, 0 failed",
+		},
+		"a failure": {
+			files: map[string]string{"a_test.go": `func TestA(t *testing.T) { t.Error("the reason") }; func TestB(*testing.T) {}`},
+			line:  "go test -C {} ./...",
+			want:  []string{"the reason", "FAIL\tx.test\tTestA"},
+			last:  "1 passed, 1 failed",
+		},
+		"a skip": {
+			files: map[string]string{"a_test.go": `func TestA(t *testing.T) { t.Run("sub", func(t *testing.T) { t.Skip("the excuse") }) }`},
+			line:  "go test -C {} ./...",
+			want:  []string{"the excuse", "SKIP\tx.test\tTestA/sub"},
+			last:  "1 passed, 1 failed",
+		},
+		"a package that runs none of its tests": {
+			files: map[string]string{"a_test.go": `func TestA(*testing.T) {}`, "b/b_test.go": `func TestB(*testing.T) {}`},
+			line:  "go test -C {} -run TestA ./...",
+			want:  []string{"x.test/b ran none of its tests"},
+			last:  "1 passed, 1 failed",
+		},
+		"no tests at all": {
+			files: map[string]string{"a.go": ""},
+			line:  "go test -C {} ./...",
+			want:  []string{"no test ran"},
+			last:  "0 passed, 1 failed",
+		},
+		"no such package": {
+			files: map[string]string{"a.go": ""},
+			line:  "go test -C {} ./nowhere",
+			last:  "0 passed, 2 failed",
+		},
+		"does not compile": {
+			files: map[string]string{"a_test.go": `func TestA(*testing.T) { undefined() }`, "b/b_test.go": `func TestB(*testing.T) {}`},
+			line:  "go test -C {} ./...",
+			want:  []string{"undefined: undefined", "x.test failed outside its tests"},
+			last:  "1 passed, 1 failed",
+		},
+		"exits in the middle": {
+			files: map[string]string{"a_test.go": `func TestA(*testing.T) { os.Exit(0) }`, "b.go": ""},
+			line:  "go test -C {} ./...",
+			want:  []string{"x.test"},
+			last:  "0 passed, 1 failed",
+		},
+		"times out": {
+			files: map[string]string{"a_test.go": `func TestA(*testing.T) { select {} }`},
+			line:  "go test -C {} -timeout 1s ./...",
+			want:  []string{"test timed out after 1s"},
+			last:  "0 passed, 1 failed",
+		},
+		"environment": {
+			files: map[string]string{"a_test.go": `func TestA(t *testing.T) { if os.Getenv("QUORATE_X") != "y=z" { t.Error(os.Environ()) } }`},
+			line:  "QUORATE_X=y=z go test -C {} ./...",
+			last:  "1 passed, 0 failed",
+		},
+		"not a test": {line: "go vet ./...", want: []string{"not a `go test` command"}, last: "0 passed, 1 failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "go.mod"), "module x.test\n\ngo 1.25.0\n")
+			for file, body := range c.files {
+				if strings.HasSuffix(file, "_test.go") {
+					body = "import (\n\"os\"\n\"testing\"\n)\nvar _ = os.Args\n" + body
+				}
+				write(t, filepath.Join(dir, file), "package x\n"+body)
+			}
+			var out strings.Builder
+			r := newRun("GOWORK=off "+strings.ReplaceAll(c.line, "{}", dir), &out)
+			execute(t.Context(), r)
+			ok := report(&out, []*run{r}, time.Second)
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("the output lacks %q", want)
+				}
+			}
+			if !strings.HasSuffix(out.String(), "\n"+c.last+"\n") {
+				t.Errorf("the last line is not %q", c.last)
+			}
+			if want := strings.HasSuffix(c.last, " 0 failed"); ok != want {
+				t.Errorf("all is well: %v, want %v", ok, want)
+			}
+			if t.Failed() {
+				t.Logf("output:\n%s", &out)
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	env, args, err := parse("A=1 B=2 go test -C dir -race ./...")
+	if err != nil || !slices.Equal(env, []string{"A=1", "B=2"}) || !slices.Equal(args, []string{"go", "test", "-C", "dir", "-json", "-race", "./..."}) {
+		t.Errorf("parse = %q, %q, %v", env, args, err)
+	}
+	for _, bad := range []string{"", "A=1", "go", "go vet", "go test -C"} {
+		if _, args, err := parse(bad); err == nil {
+			t.Errorf("parse(%q) = %q, want an error", bad, args)
+		}
+	}
+}
+
+func TestLabel(t *testing.T) {
+	for line, want := range map[string]string{
+		"go test ./...":                          "go test ./...",
+		"A=1 go test -run=X ./...":               "go test -run=X ./...",
+		"GOWORK=off GOPROXY=file go test -C a b": "GOWORK=off go test -C a b",
+	} {
+		if got := label(line); got != want {
+			t.Errorf("label(%q) = %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestDriverOf(t *testing.T) {
+	for _, c := range []struct{ pkg, test, want string }{
+		{"q/backend/memory", "TestConformance/C1", "memory"},
+		{"q/integration/conformance", "TestEtcd/C1", "etcd"},
+		{"q/integration/overlap", "TestOverlap/zookeeper/pause", "zookeeper"},
+		{"q/backend/etcd", "TestClassify", "etcd"},
+		{"q/etcd/other", "TestClassify", ""},
+	} {
+		if got := driverOf(c.pkg, c.test); got != c.want {
+			t.Errorf("driverOf(%q, %q) = %q, want %q", c.pkg, c.test, got, c.want)
+		}
+	}
+}
+
+func write(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
