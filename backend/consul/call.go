@@ -1,0 +1,111 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// starving is how long a short call waits for a connection before a blocking
+// query is made to give its own up.
+const starving = 150 * time.Millisecond
+
+// request is one HTTP request, watched on its way.
+type request struct {
+	// asked: the transport looked for a connection, so it reports on what it
+	// does. connected: it got one, from then on something may have been sent.
+	asked, connected atomic.Bool
+}
+
+// unsent reports whether it is certain that nothing was sent.
+func (r *request) unsent() bool { return r.asked.Load() && !r.connected.Load() }
+
+// short runs do, one request that the server answers at once, with a context
+// that watches it. It sees to it that blocking queries do not keep it from a
+// connection, where the client's transport bounds their number.
+func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
+	r := new(request)
+	var mu sync.Mutex
+	var relief *time.Timer
+	stop := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if relief != nil {
+			relief.Stop()
+			relief = nil
+		}
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) {
+			r.asked.Store(true)
+			mu.Lock()
+			defer mu.Unlock()
+			if relief != nil {
+				return
+			}
+			relief = time.AfterFunc(starving, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if relief == nil {
+					return
+				}
+				if !d.queries.shed() {
+					d.bell.kick() // it queues again, behind this call
+				}
+				relief.Reset(starving)
+			})
+		},
+		// A dial under way is not a lack of connections.
+		DNSStart:     func(httptrace.DNSStartInfo) { stop() },
+		ConnectStart: func(string, string) { stop() },
+		GotConn: func(httptrace.GotConnInfo) {
+			r.connected.Store(true)
+			stop()
+		},
+	})
+	err := do(ctx)
+	stop()
+	d.health.note(err)
+	return r, err
+}
+
+// health remembers whether the last call got through. When one does after one
+// that did not, blocking queries are asked again: they may hang on connections
+// that died in silence.
+type health struct {
+	mu        sync.Mutex
+	failing   bool
+	next      context.Context // ends with the next recovery
+	recovered context.CancelFunc
+}
+
+func (h *health) init() { h.next, h.recovered = context.WithCancel(context.Background()) }
+
+func (h *health) note(err error) {
+	var status api.StatusError
+	answered := err == nil || errors.As(err, &status)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case errors.Is(err, context.Canceled):
+	case !answered:
+		h.failing = true
+	case h.failing:
+		h.failing = false
+		h.recovered()
+		h.init()
+	}
+}
+
+// recovery is a context that ends when calls get through again after a
+// failure.
+func (h *health) recovery() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.next
+}

@@ -1,0 +1,123 @@
+package consul
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// maxPause bounds the random pause before a target is read from scratch, so
+// that many watches that were woken by one event do not come all at once.
+const maxPause = 20 * time.Millisecond
+
+// Watch waits with a blocking query of its own while there are not too many of
+// them, and behind the bell with others otherwise.
+func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
+	if err := driver.CheckTargets(target); err != nil {
+		return err
+	}
+	call, end, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	deliver := differing(changed)
+	if one, shed := d.queries.take(call); one != nil {
+		err := d.follow(shed, target, deliver)
+		d.queries.give(one)
+		if !errors.Is(context.Cause(shed), errShed) || call.Err() != nil {
+			return d.ended(call, err)
+		}
+	}
+	return d.ended(call, d.bell.follow(call, target, deliver))
+}
+
+// differing passes on only what differs from what it passed on last.
+func differing(changed func([]driver.Entry)) func([]driver.Entry) {
+	var last []driver.Entry
+	first := true
+	return func(entries []driver.Entry) {
+		if !first && slices.EqualFunc(last, entries, same) {
+			return
+		}
+		first, last = false, entries
+		own := slices.Clone(entries)
+		for i := range own {
+			own[i].Value = bytes.Clone(own[i].Value)
+		}
+		changed(own)
+	}
+}
+
+func same(a, b driver.Entry) bool {
+	return a.Key == b.Key && a.Version == b.Version && a.Created == b.Created && a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
+}
+
+// follow watches target with blocking queries until one fails.
+func (d *Driver) follow(ctx context.Context, target driver.Target, deliver func([]driver.Entry)) error {
+	scratch := func() (state, error) {
+		states, err := d.read(ctx, []driver.Target{target})
+		if err != nil {
+			return state{}, err
+		}
+		return states[0], nil
+	}
+	now, err := scratch()
+	if err != nil {
+		return err
+	}
+	for {
+		deliver(now.entries)
+		next, err := d.await(ctx, target, now.index)
+		if err != nil {
+			return err
+		}
+		if next.index <= now.index || target.Dir && len(next.entries) == 0 {
+			// Nothing new, the wait over or not: the store may have been
+			// replaced under the query. Or less than before: it was, or
+			// tombstones were collected. Or nothing at all, which permission
+			// alone may explain. A plain read tells.
+			if err := pause(ctx); err != nil {
+				return err
+			}
+			if next, err = scratch(); err != nil {
+				return err
+			}
+		}
+		now = next
+	}
+}
+
+// await is a blocking query that also returns, with nothing, when calls get
+// through again after a failure.
+func (d *Driver) await(ctx context.Context, target driver.Target, after uint64) (state, error) {
+	m := d.indexes.mark()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(d.health.recovery(), func() { cancel(errRecovered) })
+	defer stop()
+	next, err := d.query(ctx, m, target, after)
+	if errors.Is(context.Cause(ctx), errRecovered) {
+		return state{}, nil
+	}
+	return next, err
+}
+
+var errRecovered = errors.New("asked again after a failure")
+
+// pause waits a random moment.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(rand.N(maxPause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
