@@ -1,0 +1,164 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// Commit sends txn as one transaction, once. When its conditions do not hold
+// the server reads the keys it names in the same step.
+func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	if err := txn.Check(); err != nil {
+		return driver.Result{}, err
+	}
+	request, id, err := transaction(txn)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	defer done()
+	if l := d.known(id); l != nil && l.isLost() {
+		return driver.Result{}, fmt.Errorf("etcd commit: %w: lease %s is gone", driver.ErrSessionLost, txn.Lease)
+	}
+	start := d.history.now()
+	if !fresh(txn, start.generation) {
+		return d.refuse(ctx, txn), nil
+	}
+	fate := maybeApplied
+	if len(txn.Ops) == 0 {
+		fate = asked // nothing to apply
+	}
+	var server peer.Peer
+	callCtx, opts, cancel := single(ctx, grpc.Peer(&server))
+	defer cancel()
+	reply, err := d.kv.Txn(callCtx, request, opts...)
+	if err != nil {
+		if server.Addr == nil {
+			fate = unsent
+		}
+		err = d.classify(ctx, err, fate)
+		d.loseOn(id, err)
+		return driver.Result{}, fmt.Errorf("etcd commit: %w", err)
+	}
+	generation := d.history.note(start, reply.GetHeader())
+	if !reply.GetSucceeded() {
+		current := make(map[string]driver.Entry)
+		for _, r := range reply.GetResponses() {
+			for _, kv := range r.GetResponseRange().GetKvs() {
+				current[string(kv.Key)] = entry(kv, generation)
+			}
+		}
+		return driver.Result{Current: current}, nil
+	}
+	result := driver.Result{Applied: true, Versions: make([]driver.Version, len(txn.Ops))}
+	for i, op := range txn.Ops {
+		if op.Kind != driver.OpDelete {
+			// Every key that a transaction writes gets its revision.
+			result.Versions[i] = driver.Version{Generation: generation, Number: uint64(reply.GetHeader().GetRevision())}
+		}
+	}
+	return result, nil
+}
+
+// refuse answers for a txn with a version from before the store went back.
+// Its number may stand for something else by now, so it is not compared.
+func (d *Driver) refuse(ctx context.Context, txn driver.Txn) driver.Result {
+	var targets []driver.Target
+	for _, c := range txn.Unchanged {
+		targets = append(targets, driver.Key(c.Key))
+	}
+	for _, op := range txn.Ops {
+		targets = append(targets, driver.Key(op.Key))
+	}
+	s, err := d.read(ctx, targets)
+	if err != nil {
+		return driver.Result{}
+	}
+	current := make(map[string]driver.Entry)
+	for _, entries := range s.entries {
+		for _, e := range entries {
+			current[e.Key] = e
+		}
+	}
+	return driver.Result{Current: current}
+}
+
+// fresh reports whether all versions in txn are of this generation.
+func fresh(txn driver.Txn, generation uint64) bool {
+	for _, c := range txn.Unchanged {
+		if c.Version.Generation != generation {
+			return false
+		}
+	}
+	for _, op := range txn.Ops {
+		if !op.Version.IsZero() && op.Version.Generation != generation {
+			return false
+		}
+	}
+	return true
+}
+
+// transaction builds the request, and returns the lease it names.
+func transaction(txn driver.Txn) (*pb.TxnRequest, int64, error) {
+	var id int64
+	if txn.Lease != "" {
+		var err error
+		if id, err = leaseID(txn.Lease); err != nil {
+			return nil, 0, err
+		}
+	}
+	request := &pb.TxnRequest{}
+	for _, c := range txn.Unchanged {
+		request.Compare = append(request.Compare, unchanged(c.Key, c.Version))
+		request.Failure = append(request.Failure, rangeOp([]byte(c.Key), nil))
+	}
+	for _, op := range txn.Ops {
+		key := []byte(op.Key)
+		switch {
+		case op.Kind == driver.OpCreate:
+			request.Compare = append(request.Compare, &pb.Compare{
+				Result: pb.Compare_EQUAL, Target: pb.Compare_CREATE, Key: key,
+				TargetUnion: &pb.Compare_CreateRevision{CreateRevision: 0},
+			})
+		case !op.Version.IsZero():
+			request.Compare = append(request.Compare, unchanged(op.Key, op.Version))
+		}
+		request.Success = append(request.Success, write(op, id))
+		request.Failure = append(request.Failure, rangeOp(key, nil))
+	}
+	return request, id, nil
+}
+
+func unchanged(key string, version driver.Version) *pb.Compare {
+	return &pb.Compare{
+		Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(key),
+		TargetUnion: &pb.Compare_ModRevision{ModRevision: int64(version.Number)},
+	}
+}
+
+func write(op driver.Op, lease int64) *pb.RequestOp {
+	key := []byte(op.Key)
+	if op.Kind == driver.OpDelete {
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{
+			RequestDeleteRange: &pb.DeleteRangeRequest{Key: key},
+		}}
+	}
+	put := &pb.PutRequest{Key: key, Value: op.Value}
+	switch {
+	case op.Kind == driver.OpPut:
+		// A put that names no lease would detach the key from the one it has.
+		put.IgnoreLease = true
+	case op.Ephemeral:
+		put.Lease = lease
+	}
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: put}}
+}

@@ -1,0 +1,138 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// callOptions are those of every call. A call waits for a connection until its
+// context ends, rather than fail while there is none; what a call gives back
+// may be of any size, since what it asks for is bounded.
+var callOptions = []grpc.CallOption{
+	grpc.WaitForReady(true),
+	grpc.MaxCallRecvMsgSize(math.MaxInt32),
+	grpc.MaxCallSendMsgSize(math.MaxInt32),
+}
+
+// single returns a context and the options for one unary call that is not to be
+// made again by the client. Its retry interceptor rightly does not repeat a
+// write that failed with Unavailable, but it repeats every call, a transaction
+// too, that was answered with Canceled or DeadlineExceeded while its context
+// lives: an answer that a server gives to a request which it may have proposed.
+// A repeated transaction that had been applied is refused by its own
+// conditions. So the context ends with the first such answer. What the client
+// does repeat is what was refused for an expired token.
+func single(ctx context.Context, more ...grpc.CallOption) (context.Context, []grpc.CallOption, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	answered := grpc.OnFinish(func(err error) {
+		if code := status.Code(err); code == codes.Canceled || code == codes.DeadlineExceeded {
+			cancel()
+		}
+	})
+	return ctx, append(append(more, answered), callOptions...), cancel
+}
+
+// Driver implements [driver.Driver] over an etcd client.
+type Driver struct {
+	conn    *grpc.ClientConn
+	kv      pb.KVClient
+	lease   pb.LeaseClient
+	cluster pb.ClusterClient
+
+	history history
+	watches watchHub
+
+	// life ends, with the cause ErrClosed, when Close begins; it carries the
+	// wish to be refused by a server that knows of no leader.
+	life context.Context
+	end  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	closed  bool           // no further call begins
+	running sync.WaitGroup // calls and streams under way
+	leases  map[int64]*lease
+}
+
+var _ driver.Driver = (*Driver)(nil)
+
+// NewDriver returns a driver over a client, which stays the caller's to close.
+// It does no I/O. A nil client, or one without a connection of its own, is
+// ErrInvalid. Most programs use [New].
+func NewDriver(client *clientv3.Client) (*Driver, error) {
+	if client == nil {
+		return nil, fmt.Errorf("%w: the etcd client is nil", driver.ErrInvalid)
+	}
+	conn := client.ActiveConnection()
+	if conn == nil {
+		return nil, fmt.Errorf("%w: the etcd client has no connection", driver.ErrInvalid)
+	}
+	d := &Driver{
+		conn:    conn,
+		kv:      pb.NewKVClient(conn),
+		lease:   pb.NewLeaseClient(conn),
+		cluster: pb.NewClusterClient(conn),
+		leases:  make(map[int64]*lease),
+	}
+	d.life, d.end = context.WithCancelCause(clientv3.WithRequireLeader(context.Background()))
+	d.history.init()
+	d.watches.init(d)
+	return d, nil
+}
+
+// Close ends all calls under way with ErrClosed and waits for them, until ctx
+// ends. Leases are left to expire.
+func (d *Driver) Close(ctx context.Context) error {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.end(driver.ErrClosed)
+	done := make(chan struct{})
+	go func() {
+		d.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("etcd driver: calls are still under way: %w", context.Cause(ctx))
+	}
+}
+
+// begin opens a call: its context ends with the caller's and with the driver,
+// and asks to be refused by a server that knows of no leader, which is sooner
+// and clearer than to time out there. The caller must call done.
+func (d *Driver) begin(ctx context.Context) (_ context.Context, done func(), err error) {
+	if !d.enter() {
+		return nil, nil, driver.ErrClosed
+	}
+	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
+	stop := context.AfterFunc(d.life, func() { cancel(driver.ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		d.running.Done()
+	}, nil
+}
+
+// enter registers something that Close waits for; it reports false once the
+// driver is closed.
+func (d *Driver) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.running.Add(1)
+	return true
+}

@@ -1,0 +1,145 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// Watch reads the target, watches on from the revision of that read, and keeps
+// the state up to date from the events alone. Whatever could make it miss one
+// ends it with an error, so that its caller starts it again with a fresh read:
+// a connection or a leader lost, a stream that fell silent, history compacted
+// away, a store that went back.
+func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
+	if err := driver.CheckTargets(target); err != nil {
+		return err
+	}
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := d.watch(ctx, target, changed); err != nil {
+		return fmt.Errorf("etcd watch: %w", err)
+	}
+	return nil
+}
+
+func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
+	s, err := d.read(ctx, []driver.Target{target})
+	if err != nil {
+		return err
+	}
+	generation, wentBack := d.history.watch()
+	if generation != s.generation {
+		return errWentBack()
+	}
+	w := view{target: target, generation: s.generation, revision: s.revision, keys: make(map[string]driver.Entry)}
+	for _, e := range s.entries[0] {
+		w.keys[e.Key] = e
+	}
+	changed(w.entries())
+	sub, err := d.subscribe(target, s.revision+1)
+	if err != nil {
+		return err
+	}
+	defer func() { sub.close() }()
+	for created := false; ; {
+		select {
+		case <-ctx.Done():
+			return d.classify(ctx, ctx.Err(), asked)
+		case <-wentBack:
+			return errWentBack()
+		case <-sub.news:
+		}
+		replies, err := sub.take()
+		dirty := false
+		for _, reply := range replies {
+			created = true
+			if reply.GetHeader().GetRevision() < s.revision {
+				// A member that lags behind the read, or a store that went
+				// back to before it and from which no event would come until
+				// it has caught up. A linearizable read tells them apart.
+				if err := d.checkHistory(ctx, target); err != nil {
+					return err
+				}
+			}
+			dirty = w.apply(reply.GetEvents()) || dirty
+		}
+		if dirty {
+			changed(w.entries())
+		}
+		switch {
+		case err == nil:
+		case isStale(err) && !created:
+			// The token with which the stream was opened has expired. A new
+			// stream has a new one.
+			sub.close()
+			again, err := d.subscribe(target, s.revision+1)
+			if err != nil {
+				return err
+			}
+			sub, created = again, true
+		default:
+			return d.classify(ctx, err, asked)
+		}
+	}
+}
+
+func errWentBack() error {
+	return fmt.Errorf("%w: the store went back in time (restored or replaced)", driver.ErrUnavailable)
+}
+
+// checkHistory reads, so that history sees a present header.
+func (d *Driver) checkHistory(ctx context.Context, target driver.Target) error {
+	start := d.history.now()
+	s, err := d.read(ctx, []driver.Target{driver.Key(target.Path)})
+	if err == nil && s.generation != start.generation {
+		err = errWentBack()
+	}
+	return err
+}
+
+func (d *Driver) subscribe(target driver.Target, revision int64) (*subscription, error) {
+	key, end := bounds(target)
+	return d.watches.subscribe(&pb.WatchCreateRequest{Key: key, RangeEnd: end, StartRevision: revision})
+}
+
+// view is the state of a target as its events have made it.
+type view struct {
+	target     driver.Target
+	generation uint64
+	revision   int64 // what is older is in keys already
+	keys       map[string]driver.Entry
+}
+
+// apply applies events and reports whether they changed anything.
+func (v *view) apply(events []*mvccpb.Event) (changed bool) {
+	for _, event := range events {
+		key := string(event.Kv.Key)
+		if !covers(v.target, key) || event.Kv.ModRevision <= v.revision {
+			continue
+		}
+		changed = true
+		if event.Type == mvccpb.DELETE {
+			delete(v.keys, key)
+		} else {
+			v.keys[key] = entry(event.Kv, v.generation)
+		}
+	}
+	return changed
+}
+
+func (v *view) entries() []driver.Entry {
+	return slices.SortedFunc(maps.Values(v.keys), func(a, b driver.Entry) int {
+		return strings.Compare(a.Key, b.Key)
+	})
+}
