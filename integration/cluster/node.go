@@ -235,4 +235,3 @@ func poll(ctx context.Context, done func() (bool, error)) error {
 		}
 	}
 }
-
