@@ -84,7 +84,7 @@ func readDeposed(s *suite) {
 	d, other := s.open(), s.open()
 	key := s.key("a")
 	version := s.apply(other, driver.Create(key, []byte("0")))[0]
-	s.reach(d)
+	s.there(d, key)
 
 	var committed atomic.Int64 // what was acknowledged last
 	ctx, cancel := context.WithCancel(s.Context())
