@@ -21,7 +21,7 @@ func (s *stage) tidy(dirs []string) error {
 				return err
 			}
 		}
-		if _, err := s.in(source, "go", "mod", "tidy"); err != nil {
+		if err := s.all(source, []string{"go", "mod", "tidy"}); err != nil {
 			return err
 		}
 		for _, name := range []string{"go.mod", "go.sum"} {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -37,18 +36,28 @@ func (s *stage) loadEnv() error {
 // printEnv prints the environment as assignments on one line.
 func (s *stage) printEnv(w io.Writer) { fmt.Fprintln(w, strings.Join(s.env, " ")) }
 
-// in runs a command in dir and returns its standard output.
-func (s *stage) in(dir string, args ...string) (string, error) {
+// run runs a command in dir and returns its standard output and error.
+func (s *stage) run(dir string, args ...string) (stdout, stderr string, err error) {
 	fmt.Println("  $", strings.Join(args, " "))
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), s.env...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var out, errs strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, stdout.Bytes(), stderr.Bytes())
+		return "", "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, &out, &errs)
 	}
-	return stdout.String() + stderr.String(), nil
+	return out.String(), errs.String(), nil
+}
+
+// all runs commands one after the other until one fails.
+func (s *stage) all(dir string, commands ...[]string) error {
+	for _, args := range commands {
+		if _, _, err := s.run(dir, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // use does with the packed modules what newcomers would do with released
@@ -87,36 +96,59 @@ func (s *stage) light(dir string) error {
 	const program = `package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
 )
 
-func main() { fmt.Println(election.New(memory.New(nil), "light", nil)) }
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	store, err := memory.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	e, err := election.New(store, "light", nil)
+	if err != nil {
+		panic(err)
+	}
+	err = e.Run(ctx, func(_ context.Context, lead *election.Leadership) error {
+		fmt.Println("leading, term", lead.Term())
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+}
 `
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"go", "mod", "init", "example.com/light"},
-		{"go", "mod", "edit", "-go=1.25.0"},
-		{"go", "get", root + "@" + version},
-		{"go", "mod", "tidy"},
-		{"go", "run", "."},
-	} {
-		if _, err := s.in(dir, args...); err != nil {
-			return err
-		}
+	if err := s.all(dir,
+		[]string{"go", "mod", "init", "example.com/light"},
+		[]string{"go", "mod", "edit", "-go=1.25.0"},
+		[]string{"go", "get", root + "@" + version},
+		[]string{"go", "mod", "tidy"},
+	); err != nil {
+		return err
 	}
-	line, err := s.in(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
+	if out, _, err := s.run(dir, "go", "run", "."); err != nil {
+		return err
+	} else if out != "leading, term 1\n" {
+		return fmt.Errorf("the program printed %q", out)
+	}
+	line, _, err := s.run(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
 	if err != nil {
 		return err
 	}
 	if line = strings.TrimSpace(line); line != "1.25.0" {
 		return fmt.Errorf("the importer's go line was raised from 1.25.0 to %s", line)
 	}
-	graph, err := s.in(dir, "go", "list", "-m", "all")
+	graph, _, err := s.run(dir, "go", "list", "-m", "all")
 	if err != nil {
 		return err
 	}
@@ -144,18 +176,14 @@ func (s *stage) readme(dir string) error {
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o666); err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"go", "mod", "init", "example.com/readme"},
-		{"go", "get", root + "@" + version},
-		{"go", "get", root + "/backend/etcd@" + version},
-		{"go", "mod", "tidy"},
-		{"go", "vet", "."},
-	} {
-		if _, err := s.in(dir, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.all(dir,
+		[]string{"go", "mod", "init", "example.com/readme"},
+		[]string{"go", "get", root + "@" + version},
+		[]string{"go", "get", root + "/backend/etcd@" + version},
+		[]string{"go", "mod", "tidy"},
+		[]string{"go", "build", "-o", os.DevNull, "."},
+		[]string{"go", "vet", "."},
+	)
 }
 
 // goBlock returns the first block of Go in a page of Markdown.
@@ -169,7 +197,7 @@ func goBlock(page string) (string, error) {
 }
 
 func (s *stage) tour(dir string) error {
-	usage, err := s.in(dir, "go", "run", root+"/examples/tour@"+version, "-h")
+	_, usage, err := s.run(dir, "go", "run", root+"/examples/tour@"+version, "-h")
 	if err != nil {
 		return err
 	}
