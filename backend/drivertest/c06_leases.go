@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -83,7 +84,7 @@ func (s *suite) renew(ctx context.Context, lease driver.Lease, p *trust) error {
 	return nil
 }
 
-// held is a lease with keys in one directory, and a watch on them.
+// held is a lease with keys in one directory.
 type held struct {
 	lease driver.Lease
 	dir   string
@@ -93,7 +94,13 @@ type held struct {
 // hold grants a lease and creates n keys under it.
 func (s *suite) hold(d driver.Driver, n int, p *trust) held {
 	s.Helper()
-	h := held{dir: s.key("held"), n: n}
+	return s.holdIn(d, "held", n, p)
+}
+
+// holdIn is hold with a directory of one's own choice.
+func (s *suite) holdIn(d driver.Driver, dir string, n int, p *trust) held {
+	s.Helper()
+	h := held{dir: s.key(dir), n: n}
 	s.settle("Grant", func(ctx context.Context) (err error) {
 		start := time.Now()
 		if h.lease, err = d.Grant(ctx, s.env.TTL); err == nil && p != nil {
@@ -134,21 +141,34 @@ func (s *suite) gone(reader driver.Driver, h held, limit time.Time) time.Time {
 const late = 5 * time.Second
 
 // leaseKept renews a lease for longer than it would live without, stops, and
-// measures when its keys go.
+// measures when its keys go. A machine that is too busy to renew in time breaks
+// no promise, but cannot be so thrice.
 func leaseKept(s *suite) {
 	d, reader := s.open(), s.open()
+	for i := range 3 {
+		if s.keptOnce(d, reader, fmt.Sprintf("held-%d", i)) {
+			return
+		}
+	}
+	s.Error("a lease that is renewed all the time was not trusted for a while, in each of three attempts")
+}
+
+// keptOnce reports whether the lease was trusted all the time.
+func (s *suite) keptOnce(d, reader driver.Driver, dir string) bool {
 	var p trust
-	h := s.hold(d, 5, &p)
+	h := s.holdIn(d, dir, 5, &p)
 	for begin := time.Now(); time.Since(begin) < s.env.Expiry+s.env.TTL; {
-		if err := s.renew(s.Context(), h.lease, &p); err != nil && (errors.Is(err, driver.ErrSessionLost) ||
-			!errors.Is(err, driver.ErrNotCounted) && !errors.Is(err, driver.ErrUnavailable)) {
+		err := s.renew(s.Context(), h.lease, &p)
+		n := len(s.list(reader, h.dir))
+		until, _, _ := p.get()
+		if time.Now().After(until) {
+			return false
+		}
+		if n != h.n {
+			s.Fatalf("%d keys of %d while the lease is renewed, %v before its promised end", n, h.n, time.Until(until))
+		}
+		if err != nil && !errors.Is(err, driver.ErrNotCounted) && !errors.Is(err, driver.ErrUnavailable) {
 			s.Fatalf("Renew of a lease that is alive: %v", err)
-		}
-		if until, _, n := p.get(); time.Now().After(until) {
-			s.Fatalf("a lease that is renewed all the time was not trusted for a while, after %d renewals", n)
-		}
-		if n := len(s.list(reader, h.dir)); n != h.n {
-			s.Fatalf("%d keys of %d while the lease is renewed", n, h.n)
 		}
 		pause(s.Context(), h.lease.TTL()/8)
 	}
@@ -156,36 +176,51 @@ func leaseKept(s *suite) {
 	if n < 4 {
 		s.Errorf("%d renewals counted, want more", n)
 	}
-	gone := s.gone(reader, h, time.Now().Add(s.env.Expiry+late))
-	if gone.Before(until) {
+	if gone := s.gone(reader, h, time.Now().Add(s.env.Expiry+late)); gone.Before(until) {
 		s.Errorf("the keys went %v before the end that the last renewal promised", until.Sub(gone))
 	}
 	s.eventually("Renew says that the lease is lost", func() bool {
 		return errors.Is(s.renew(s.Context(), h.lease, &trust{}), driver.ErrSessionLost)
 	})
+	return true
 }
 
 // leaseUnanswered renews while requests or replies are lost: such a renewal
-// must not succeed, unless the keys do stay for as long as it says.
+// must not succeed, and what others promised must hold.
 func leaseUnanswered(s *suite) {
-	for _, disturb := range []func(driver.Driver){
-		func(d driver.Driver) { s.env.Silence(s.TB, d) },
-		func(d driver.Driver) { s.env.Mute(s.TB, d) },
-		func(d driver.Driver) { s.env.Cut(s.TB, d) },
-	} {
-		d, reader := s.open(), s.open()
+	reader := s.open()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i, disturb := range []func(testing.TB, driver.Driver){s.env.Silence, s.env.Mute, s.env.Cut} {
+		d := s.open()
 		var p trust
-		h := s.hold(d, 1, &p)
+		h := s.holdIn(d, fmt.Sprintf("held-%d", i), 1, &p)
+		wg.Go(func() { s.goneInTime(reader, h, &p) })
 		_ = s.renew(s.Context(), h.lease, &p)
-		disturb(d)
-		err := s.renew(s.Context(), h.lease, &p)
-		s.env.Heal(s.TB, d)
-		if err == nil {
+		disturb(s.TB, d)
+		if s.renew(s.Context(), h.lease, &p) == nil {
 			s.Error("a renewal succeeded without a reply")
 		}
-		gone := s.gone(reader, h, time.Now().Add(s.env.Expiry+late))
-		if until, _, _ := p.get(); gone.Before(until) {
-			s.Errorf("the keys went %v before the promised end", until.Sub(gone))
+		s.env.Heal(s.TB, d)
+	}
+}
+
+// goneInTime waits until the keys are gone, neither before the promised end
+// nor long after. It may be used on any goroutine.
+func (s *suite) goneInTime(reader driver.Driver, h held, p *trust) {
+	for ; ; pause(s.Context(), pace) {
+		entries, err := s.tryRead(reader, driver.Dir(h.dir))
+		now := time.Now()
+		until, _, _ := p.get()
+		switch {
+		case err == nil && len(entries[0]) == 0:
+			if now.Before(until) {
+				s.Errorf("the keys went %v before the promised end", until.Sub(now))
+			}
+			return
+		case now.After(until.Add(s.env.Expiry + late)):
+			s.Errorf("the keys are still there at their latest end: %v", err)
+			return
 		}
 	}
 }

@@ -37,6 +37,9 @@ func versionsRestore(s *suite) {
 	kept := s.apply(d, driver.Create(key, []byte("0")))[0]
 	restore := s.env.Snapshot(s.TB)
 	v := s.apply(d, driver.Put(key, []byte("before"), kept), driver.Create(mark, nil))
+	for i := range 30 { // so that revisions surely go back
+		s.apply(d, driver.Create(s.unique(i), nil))
+	}
 	restore()
 	s.reach(d) // sees that revisions went back, if they did
 	s.reach(other)

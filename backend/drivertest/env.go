@@ -30,7 +30,8 @@ type Env struct {
 	// Cut resets d's connections and refuses new ones.
 	// Silence keeps them open, accepts new ones, and lets nothing through.
 	// Mute lets requests through and no reply.
-	// Heal undoes them for d; nothing that was held back arrives late.
+	// Heal undoes them for d; nothing that was held back arrives late. It is
+	// also called for a driver that is closed or was not disturbed.
 	Cut, Silence, Mute, Heal func(t testing.TB, d driver.Driver)
 
 	// Depose makes the server that d talks to believe for a while that it

@@ -16,7 +16,8 @@ type method struct {
 	call func(ctx context.Context) error
 }
 
-// methods returns a call of each kind. The keys of the commits are unique.
+// methods returns a call of each kind, Revoke last. The keys of the commits are
+// unique.
 func (s *suite) methods(d driver.Driver, lease driver.Lease, suffix string) []method {
 	key := s.key("method-" + suffix)
 	return []method{
