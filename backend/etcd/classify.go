@@ -67,6 +67,7 @@ func (d *Driver) classify(ctx context.Context, err error, f fate) error {
 		// sets none that could refuse the reply.
 		return fmt.Errorf("%w: %w", driver.ErrTooLarge, native)
 	}
+	d.nudge()
 	sentinel := driver.ErrUnavailable
 	if f == maybeApplied {
 		sentinel = driver.ErrIndeterminate

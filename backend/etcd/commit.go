@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/grpc"
@@ -138,10 +139,17 @@ func transaction(txn driver.Txn) (*pb.TxnRequest, int64, error) {
 	return request, id, nil
 }
 
+// unchanged requires that key is there at version. To etcd a key that is absent
+// has the revision 0, so a version of that number, which no entry ever had, is
+// turned into one that nothing has.
 func unchanged(key string, version driver.Version) *pb.Compare {
+	revision := int64(-1)
+	if version.Number > 0 && version.Number <= math.MaxInt64 {
+		revision = int64(version.Number)
+	}
 	return &pb.Compare{
 		Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, Key: []byte(key),
-		TargetUnion: &pb.Compare_ModRevision{ModRevision: int64(version.Number)},
+		TargetUnion: &pb.Compare_ModRevision{ModRevision: revision},
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -58,6 +60,7 @@ type Driver struct {
 	end  context.CancelCauseFunc
 
 	mu      sync.Mutex
+	nudged  time.Time
 	closed  bool           // no further call begins
 	running sync.WaitGroup // calls and streams under way
 	leases  map[int64]*lease
@@ -123,6 +126,28 @@ func (d *Driver) begin(ctx context.Context) (_ context.Context, done func(), err
 		cancel(nil)
 		d.running.Done()
 	}, nil
+}
+
+// nudgeEvery is how often a client without a connection is told to try again.
+const nudgeEvery = time.Second
+
+// nudge is called when a call failed. While no server can be reached the client
+// pauses between its attempts to connect, for up to two minutes in the end;
+// whoever still calls wants to know sooner.
+func (d *Driver) nudge() {
+	if state := d.conn.GetState(); state != connectivity.TransientFailure && state != connectivity.Connecting {
+		return
+	}
+	d.mu.Lock()
+	now := time.Now()
+	due := !d.closed && now.Sub(d.nudged) >= nudgeEvery
+	if due {
+		d.nudged = now
+	}
+	d.mu.Unlock()
+	if due {
+		d.conn.ResetConnectBackoff()
+	}
 }
 
 // enter registers something that Close waits for; it reports false once the

@@ -145,6 +145,11 @@ func TestTransaction(t *testing.T) {
 	if del := request.Success[3].GetRequestDeleteRange(); string(del.GetKey()) != "e" || len(del.GetRangeEnd()) != 0 {
 		t.Errorf("delete %v", del)
 	}
+	for _, number := range []uint64{0, 1 << 63} {
+		if c := unchanged("a", driver.Version{Generation: 1, Number: number}); c.GetModRevision() >= 0 {
+			t.Errorf("version number %d is compared as %d, which a key or its absence could have", number, c.GetModRevision())
+		}
+	}
 	blind, _, err := transaction(driver.Txn{Ops: []driver.Op{driver.Delete("e", driver.Version{})}})
 	if err != nil || len(blind.Compare) != 0 || len(blind.Success) != 1 {
 		t.Errorf("blind delete: %v, %v", blind, err)
