@@ -80,7 +80,7 @@ func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) 
 type health struct {
 	mu        sync.Mutex
 	failing   bool
-	next      context.Context // ends with the next recovery
+	next      context.Context // ends when they are to be asked again
 	recovered context.CancelFunc
 }
 
@@ -102,8 +102,15 @@ func (h *health) note(err error) {
 	}
 }
 
-// recovery is a context that ends when calls get through again after a
-// failure.
+// again has the blocking queries asked again.
+func (h *health) again() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.recovered()
+	h.init()
+}
+
+// recovery is a context that ends when blocking queries are to be asked again.
 func (h *health) recovery() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()

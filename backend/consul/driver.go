@@ -101,7 +101,7 @@ func NewDriver(client *api.Client, options *Options) (*Driver, error) {
 	}
 	d := &Driver{client: client, opts: opts, idle: make(chan struct{}), leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
-	d.indexes.generation = 1
+	d.indexes.generation, d.indexes.began = 1, d.health.again
 	d.queries.limit = opts.MaxBlockingQueries - 1 // one is the bell's
 	d.bell.init(d)
 	d.health.init()

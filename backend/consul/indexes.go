@@ -17,6 +17,9 @@ import (
 // but a restore. So a Read also looks for a key that cannot exist, unless it
 // found one absent anyway.
 type indexes struct {
+	// began is called with each new generation: blocking queries that wait for
+	// an index of the one before wait in vain.
+	began      func()
 	mu         sync.Mutex
 	highest    uint64 // of any entry, write or table in this generation
 	generation uint64
@@ -51,6 +54,7 @@ func (x *indexes) table(m mark, index uint64) bool {
 	case index < m.highest:
 		x.generation++
 		x.highest = index
+		x.began()
 		return false
 	}
 	x.highest = max(x.highest, index)

@@ -1,0 +1,250 @@
+package consul
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+func TestNewArguments(t *testing.T) {
+	if _, err := New(nil, nil); !errors.Is(err, backend.ErrInvalid) {
+		t.Errorf("New(nil) = %v, want ErrInvalid", err)
+	}
+	client, err := api.NewClient(api.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []*Options{{MaxBlockingQueries: -1}, {Wait: -time.Second}, {Wait: 2 * time.Minute}} {
+		if _, err := NewDriver(client, o); !errors.Is(err, driver.ErrInvalid) {
+			t.Errorf("NewDriver(%+v) = %v, want ErrInvalid", o, err)
+		}
+	}
+	if _, err := New(client, &backend.Options{TTL: time.Nanosecond}); !errors.Is(err, backend.ErrInvalid) {
+		t.Errorf("New with a TTL of 1 ns = %v, want ErrInvalid", err)
+	}
+	client.AddHeader("idempotency-key", "x")
+	if _, err := NewDriver(client, nil); !errors.Is(err, driver.ErrInvalid) {
+		t.Errorf("NewDriver with a client whose commits net/http would repeat = %v, want ErrInvalid", err)
+	}
+}
+
+// TestCommitIsSentOnce breaks the connection after the server read the commit,
+// on a fresh connection and on one that served before: net/http repeats some
+// requests then, and must not repeat this one.
+func TestCommitIsSentOnce(t *testing.T) {
+	for _, reused := range []bool{false, true} {
+		f := newFake(t)
+		d := f.open(t, nil, nil)
+		if reused {
+			if _, err := d.Read(t.Context(), driver.Key("q/a")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+			if r.URL.Path != "/v1/txn" {
+				return false
+			}
+			panic(http.ErrAbortHandler)
+		})
+		_, err := d.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Create("q/a", nil)}})
+		if !errors.Is(err, driver.ErrIndeterminate) {
+			t.Errorf("a commit whose reply was lost: %v, want ErrIndeterminate", err)
+		}
+		if n, _, _ := f.counts("PUT /v1/txn"); n != 1 {
+			t.Errorf("it was sent %d times (connection reused: %v), want once", n, reused)
+		}
+	}
+}
+
+// TestUnsent lets a commit end while it waits for a connection: in a dial that
+// hangs, and for want of one that is free.
+func TestUnsent(t *testing.T) {
+	f := newFake(t)
+	hang := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	d := f.open(t, nil, hang)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := d.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create("q/a", nil)}})
+	if !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, driver.ErrIndeterminate) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a commit that ended in the dial: %v, want ErrUnavailable with the context's error", err)
+	}
+	if n, _, _ := f.counts("PUT"); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestConditionsAlone is about the one commit that Consul answers without its
+// log: without mode "consistent" a deposed leader would.
+func TestConditionsAlone(t *testing.T) {
+	f := newFake(t)
+	d := f.open(t, nil, nil)
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if r.URL.Path != "/v1/txn" {
+			return false
+		}
+		if !r.URL.Query().Has("consistent") {
+			t.Errorf("conditions alone were asked without consistent: %s", r.URL)
+		}
+		_ = json.NewEncoder(w).Encode(api.TxnResponse{})
+		return true
+	})
+	result, err := d.Commit(t.Context(), driver.Txn{Unchanged: []driver.Condition{{Key: "q/a", Version: driver.Version{Generation: 1, Number: 3}}}})
+	if err != nil || !result.Applied {
+		t.Errorf("Commit = %+v, %v", result, err)
+	}
+}
+
+// TestLeftOut is about permissions: Consul leaves out of a list what the token
+// may not read, and says so in a header, though not to the anonymous token.
+func TestLeftOut(t *testing.T) {
+	f := newFake(t)
+	d := f.open(t, nil, nil)
+	f.set("q/dir/a", []byte("1"))
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if r.URL.Query().Has("recurse") {
+			w.Header().Set("X-Consul-Results-Filtered-By-ACLs", "true")
+		}
+		return false
+	})
+	if _, err := d.Read(t.Context(), driver.Dir("q/dir")); !errors.Is(err, driver.ErrDenied) {
+		t.Errorf("Read of a list that was filtered: %v, want ErrDenied", err)
+	}
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		switch {
+		case r.URL.Query().Has("recurse"): // filtered in silence
+			w.Header().Set("X-Consul-Index", "11")
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			http.Error(w, "Permission denied: anonymous token lacks permission 'key:read'", http.StatusForbidden)
+		}
+		return true
+	})
+	if _, err := d.Read(t.Context(), driver.Dir("q/dir")); !errors.Is(err, driver.ErrDenied) {
+		t.Errorf("Read of a list that was emptied: %v, want ErrDenied", err)
+	}
+}
+
+// sessions answers for one session.
+type sessions struct {
+	info, renew atomic.Int32 // status, or 0 for 200
+	created     atomic.Value // the body
+}
+
+func (s *sessions) serve(w http.ResponseWriter, r *http.Request, body []byte) bool {
+	one := []api.SessionEntry{{ID: "5e55-10"}}
+	answer := func(code int32, none any) {
+		switch code {
+		case 0:
+			_ = json.NewEncoder(w).Encode(one)
+		case http.StatusNotFound:
+			if none == nil {
+				http.Error(w, "Session id '5e55-10' not found", http.StatusNotFound)
+			} else {
+				_ = json.NewEncoder(w).Encode(none)
+			}
+		default:
+			http.Error(w, "No cluster leader", int(code))
+		}
+	}
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/session/create"):
+		s.created.Store(string(body))
+		_ = json.NewEncoder(w).Encode(one[0])
+	case strings.HasPrefix(r.URL.Path, "/v1/session/info"):
+		if !r.URL.Query().Has("consistent") {
+			http.Error(w, "not consistent", http.StatusTeapot)
+			return true
+		}
+		answer(s.info.Load(), []api.SessionEntry{})
+	case strings.HasPrefix(r.URL.Path, "/v1/session/renew"):
+		answer(s.renew.Load(), nil)
+	default:
+		return false
+	}
+	return true
+}
+
+func TestSessionIsMade(t *testing.T) {
+	f, s := newFake(t), new(sessions)
+	f.setBefore(s.serve)
+	d := f.open(t, &Options{Node: "anchor"}, nil)
+	if _, err := d.Grant(t.Context(), 15*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(s.created.Load().(string)), &got); err != nil {
+		t.Fatal(err)
+	}
+	checks, ok := got["NodeChecks"].([]any)
+	if !ok || len(checks) != 0 {
+		t.Errorf("NodeChecks is %v: want an empty list, or a flapping agent destroys the session", got["NodeChecks"])
+	}
+	for key, want := range map[string]string{"LockDelay": "1ms", "Behavior": "delete", "TTL": "15s", "Node": "anchor"} {
+		if got[key] != want {
+			t.Errorf("%s is %v, want %s", key, got[key], want)
+		}
+	}
+}
+
+// TestRenewals is about what an answer to a renewal proves.
+func TestRenewals(t *testing.T) {
+	const missing = http.StatusNotFound
+	for name, c := range map[string]struct {
+		info, renew int32
+		want        error
+		lost        bool
+	}{
+		"renewed":                              {0, 0, nil, false},
+		"404 of a leader that is still behind": {0, missing, driver.ErrNotCounted, false},
+		"gone":                                 {missing, missing, driver.ErrSessionLost, true},
+		"a deposed leader renews":              {500, 0, driver.ErrUnavailable, false},
+		"no answer to the renewal":             {0, 500, driver.ErrUnavailable, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFake(t), new(sessions)
+			f.setBefore(s.serve)
+			d := f.open(t, nil, nil)
+			lease, err := d.Grant(t.Context(), 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.info.Store(c.info)
+			s.renew.Store(c.renew)
+			valid, err := lease.Renew(t.Context())
+			if !errors.Is(err, c.want) || (err == nil) != (valid == 10*time.Second) {
+				t.Errorf("Renew = %v, %v; want %v", valid, err, c.want)
+			}
+			select {
+			case <-lease.Lost():
+				if !c.lost {
+					t.Error("the lease is said to be lost")
+				}
+			default:
+				if c.lost {
+					t.Error("the lease is not said to be lost")
+				}
+			}
+			if c.lost {
+				s.info.Store(0) // a restore brings it back
+				s.renew.Store(0)
+				if _, err := lease.Renew(t.Context()); !errors.Is(err, driver.ErrSessionLost) {
+					t.Errorf("a lease that was lost was renewed: %v", err)
+				}
+			}
+		})
+	}
+}
