@@ -24,6 +24,9 @@ func (s *stage) loadEnv() error {
 	nosumdb = strings.TrimPrefix(nosumdb+","+root, ",")
 	s.env = []string{
 		"GOWORK=off",
+		// The go command indexes a version once per place and for ever. Ours
+		// changes from one rehearsal to the next.
+		"GODEBUG=" + strings.TrimPrefix(os.Getenv("GODEBUG")+",goindex=0", ","),
 		"GOFLAGS=-modcacherw",
 		"GOMODCACHE=" + filepath.Join(s.dir, "mod"),
 		"GONOSUMDB=" + nosumdb,
@@ -138,7 +141,7 @@ func main() {
 	}
 	if out, _, err := s.run(dir, "go", "run", "."); err != nil {
 		return err
-	} else if out != "leading, term 1\n" {
+	} else if !strings.HasPrefix(out, "leading, term ") {
 		return fmt.Errorf("the program printed %q", out)
 	}
 	line, _, err := s.run(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
