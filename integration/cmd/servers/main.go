@@ -1,0 +1,63 @@
+// Command servers gets the servers that the tests start: it builds etcd and
+// Consul into the user's cache directory and installs ZooKeeper's Debian
+// package, each only where it is missing. Run it again at will.
+//
+// QUORATE_CONSUL (a program) and QUORATE_ZOOKEEPER_CLASSPATH (a Java class
+// path) name servers of your own to use instead.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/quorate/quorate/integration/cluster"
+)
+
+func main() {
+	err := errors.Join(
+		report("etcd", cluster.EtcdProgram),
+		report("zookeeper", zooKeeper),
+		report("consul", cluster.ConsulProgram),
+	)
+	if err != nil {
+		os.Exit(1)
+	}
+}
+
+// report says what came of getting one server.
+func report(name string, get func() (string, error)) error {
+	began := time.Now()
+	what, err := get()
+	took := time.Since(began).Round(100 * time.Millisecond)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%-10s failed after %v: %v\n", name, took, err)
+		return err
+	}
+	fmt.Printf("%-10s ready after %v: %s\n", name, took, what)
+	return nil
+}
+
+// zooKeeper returns the class path, and installs the package if there is none.
+func zooKeeper() (string, error) {
+	path, missing := cluster.ZooKeeperClassPath()
+	if missing == nil {
+		return path, nil
+	}
+	if os.Geteuid() != 0 {
+		return "", fmt.Errorf("%w; as root: apt-get install zookeeper", missing)
+	}
+	for _, args := range [][]string{
+		{"apt-get", "-q", "update"},
+		{"apt-get", "-q", "-y", "--no-install-recommends", "install", "zookeeper"},
+	} {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w; running %q: %w\n%s", missing, args, err, out)
+		}
+	}
+	return cluster.ZooKeeperClassPath()
+}
