@@ -200,8 +200,10 @@ var commitBugs = map[string]bug{
 }
 
 var refusalBugs = map[string]bug{
-	"Current is missing": {answered(func(_ driver.Txn, r *driver.Result) { r.Current = nil }),
-		"C03-refusal/conditions-alone C03-refusal/put-of-a-changed-key C12-versions/reconnect"},
+	"Current is missing": {
+		answered(func(_ driver.Txn, r *driver.Result) { r.Current = nil }),
+		"C03-refusal/conditions-alone C03-refusal/put-of-a-changed-key C12-versions/reconnect",
+	},
 	"Current shows absent keys": {answered(func(txn driver.Txn, r *driver.Result) {
 		for _, op := range txn.Ops {
 			if _, ok := r.Current[op.Key]; !ok && r.Current != nil {

@@ -41,8 +41,10 @@ var leaseBugs = map[string]bug{
 		}
 		return validFor, err
 	}), "C06-leases/kept-then-expires C06-leases/revoked-at-one-instant C07-dead-leases/expired"},
-	"renewal sent to nobody": {renewing(func(l *lease, _ context.Context) (time.Duration, error) { return l.TTL(), nil }),
-		"C06-leases/kept-then-expires C06-leases/renewal-without-reply C06-leases/deposed-server"},
+	"renewal sent to nobody": {
+		renewing(func(l *lease, _ context.Context) (time.Duration, error) { return l.TTL(), nil }),
+		"C06-leases/kept-then-expires C06-leases/renewal-without-reply C06-leases/deposed-server",
+	},
 	"renewals never count": {renewing(func(l *lease, ctx context.Context) (time.Duration, error) {
 		_, err := l.Lease.Renew(ctx)
 		return 0, errors.Join(err, driver.ErrNotCounted)

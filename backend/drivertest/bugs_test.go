@@ -11,8 +11,8 @@ import (
 
 // bug is a driver's, and the clauses that must notice it.
 type bug struct {
-	make   func() hooks
-	caught string // names of clauses
+	hooks  func() hooks // for each driver anew
+	caught string       // names of clauses
 }
 
 func allBugs() map[string]bug {
@@ -35,10 +35,10 @@ func TestBugsAreCaught(t *testing.T) {
 	}
 	for name, bug := range allBugs() {
 		t.Run(name, func(t *testing.T) {
-			for _, clause := range strings.Fields(bug.caught) {
+			for clause := range strings.FieldsSeq(bug.caught) {
 				if clauses[clause].Run == nil {
 					t.Errorf("no clause %s", clause)
-				} else if failures := record(t, clauses[clause], bug.make); len(failures) == 0 {
+				} else if failures := record(t, clauses[clause], bug.hooks); len(failures) == 0 {
 					t.Errorf("not caught by %s", clause)
 				} else {
 					proved[clause] = true

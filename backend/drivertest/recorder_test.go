@@ -48,7 +48,7 @@ func (r *recorder) Cleanup(f func()) {
 
 // record runs a clause in virtual time over drivers with a bug, and returns
 // its failures.
-func record(t *testing.T, clause drivertest.Clause, make func() hooks) (failures []string) {
+func record(t *testing.T, clause drivertest.Clause, perDriver func() hooks) (failures []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		end, release := context.WithCancel(context.Background())
@@ -63,7 +63,7 @@ func record(t *testing.T, clause drivertest.Clause, make func() hooks) (failures
 					f()
 				}
 			}()
-			clause.Run(r, environment(make, end))
+			clause.Run(r, environment(end, perDriver))
 		}()
 		<-done.Done()
 		release()               // what a bug left hanging
@@ -76,12 +76,12 @@ func record(t *testing.T, clause drivertest.Clause, make func() hooks) (failures
 }
 
 // environment is memory's, with drivers that have a bug.
-func environment(make func() hooks, end context.Context) *drivertest.Env {
+func environment(end context.Context, perDriver func() hooks) *drivertest.Env {
 	server := memory.NewServer()
 	of := func(d driver.Driver) *memory.Driver { return d.(*broken).Driver }
 	return &drivertest.Env{
 		Open: func(testing.TB) driver.Driver {
-			return &broken{Driver: memory.NewDriver(server), hooks: make(), server: server, end: end}
+			return &broken{Driver: memory.NewDriver(server), hooks: perDriver(), server: server, end: end}
 		},
 		Prefix:  "bugs/of",
 		TTL:     2 * time.Second,

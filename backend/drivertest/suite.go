@@ -211,8 +211,8 @@ func (s *suite) grant(d driver.Driver) driver.Lease {
 	return lease
 }
 
-// keep renews a lease until the returned function is called or the test ends.
-func (s *suite) keep(lease driver.Lease) (stop func()) {
+// keep renews a lease until the test ends.
+func (s *suite) keep(lease driver.Lease) {
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan struct{})
 	go func() {
@@ -224,9 +224,7 @@ func (s *suite) keep(lease driver.Lease) (stop func()) {
 			})
 		}
 	}()
-	stop = func() { cancel(); <-done }
-	s.Cleanup(stop)
-	return stop
+	s.Cleanup(func() { cancel(); <-done })
 }
 
 // reach waits until a driver serves again after a disturbance.

@@ -95,7 +95,7 @@ func (s *Server) Expire(leaseID string) bool {
 }
 
 // begin puts a lease into force, with its full TTL.
-func (s *Server) begin(l *lease) *grant {
+func (s *Server) begin(l *lease) {
 	g := &grant{lease: l, keys: map[string]struct{}{}}
 	g.timer = time.AfterFunc(l.ttl, func() {
 		s.mu.Lock()
@@ -107,7 +107,6 @@ func (s *Server) begin(l *lease) *grant {
 	})
 	s.leases[l.id] = g
 	s.prolong(g)
-	return g
 }
 
 // prolong gives a lease its full TTL from now; while the store is down it
