@@ -32,7 +32,9 @@ const (
 // returned before the request is proposed, or by the deterministic check with
 // which every server begins to apply it. Not among them, though the code is
 // Unavailable like that of "no leader": request timed out, leader changed,
-// server stopped. A server returns these for proposals that it has made.
+// server stopped. A server returns these for proposals that it has made. Nor
+// "database space exceeded": a server that runs out of space while it applies a
+// transaction applies it and returns this.
 var refusals = map[string]error{
 	rpctypes.ErrPermissionDenied.Error():        driver.ErrDenied,
 	rpctypes.ErrUserEmpty.Error():               driver.ErrDenied, // authentication is on, the client names no user
@@ -46,7 +48,6 @@ var refusals = map[string]error{
 	rpctypes.ErrRequestTooLarge.Error():         driver.ErrTooLarge,
 	rpctypes.ErrTooManyOps.Error():              driver.ErrTooLarge,
 	rpctypes.ErrTooManyRequests.Error():         driver.ErrUnavailable,
-	rpctypes.ErrNoSpace.Error():                 driver.ErrUnavailable,
 	rpctypes.ErrNoLeader.Error():                driver.ErrUnavailable, // by the check that WithRequireLeader asks for
 	"etcdserver: rpc not supported for learner": driver.ErrUnavailable, // its name in rpctypes differs between releases
 }

@@ -53,7 +53,6 @@ func TestClassify(t *testing.T) {
 		{rpctypes.ErrGRPCTooManyOps, driver.ErrTooLarge, driver.ErrTooLarge, driver.ErrTooLarge},
 		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"), driver.ErrTooLarge, driver.ErrTooLarge, driver.ErrTooLarge},
 		{rpctypes.ErrGRPCRequestTooManyRequests, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
-		{rpctypes.ErrGRPCNoSpace, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
 		{rpctypes.ErrGRPCNoLeader, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
 		{status.Error(codes.FailedPrecondition, "etcdserver: rpc not supported for learner"), driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
 		// May have been proposed.
@@ -61,6 +60,7 @@ func TestClassify(t *testing.T) {
 		{rpctypes.ErrGRPCTimeoutDueToLeaderFail, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{rpctypes.ErrGRPCTimeoutDueToConnectionLost, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{rpctypes.ErrGRPCLeaderChanged, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
+		{rpctypes.ErrGRPCNoSpace, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{rpctypes.ErrGRPCStopped, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{rpctypes.ErrGRPCCanceled, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{rpctypes.ErrGRPCCorrupt, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
