@@ -22,9 +22,11 @@ const (
 // Any number of Watchers of one target cost the store a single watch. A
 // Watcher is for one goroutine at a time.
 type Watcher struct {
-	store   *Store
-	shared  []*sharedWatch
-	news    chan struct{} // one token: something changed since the last look
+	store  *Store
+	shared []*sharedWatch
+	shown  [][]Entry     // as of the last Next
+	news   chan struct{} // one token: something changed since then
+
 	mu      sync.Mutex
 	entries [][]Entry
 	pending int    // targets that have not been read yet
@@ -39,6 +41,7 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 		store:   s,
 		shared:  make([]*sharedWatch, len(targets)),
 		news:    make(chan struct{}, 1),
+		shown:   make([][]Entry, len(targets)),
 		entries: make([][]Entry, len(targets)),
 		pending: len(targets),
 		read:    make([]bool, len(targets)),
@@ -65,22 +68,31 @@ func (w *Watcher) Next(ctx context.Context) error {
 			return fmt.Errorf("watch: %w", context.Cause(ctx))
 		case <-w.news:
 		}
-		w.mu.Lock()
-		ready := w.pending == 0
-		w.mu.Unlock()
-		if ready {
+		if w.show() {
 			return nil
 		}
 	}
 }
 
-// Entries returns the newest state of the i-th target. The slice is shared: it
-// must not be changed.
-func (w *Watcher) Entries(i int) []Entry {
+// show takes over the newest states for Entries, and with them whatever news
+// has come since Next was woken, unless a target has not been read yet.
+func (w *Watcher) show() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.entries[i]
+	if w.pending > 0 {
+		return false
+	}
+	select {
+	case <-w.news:
+	default:
+	}
+	copy(w.shown, w.entries)
+	return true
 }
+
+// Entries returns the state of the i-th target that Next returned for. The
+// slice is shared: it must not be changed.
+func (w *Watcher) Entries(i int) []Entry { return w.shown[i] }
 
 // Close ends the watcher. Next must not be called any more.
 func (w *Watcher) Close() {

@@ -122,8 +122,8 @@ func (c *candidate) round(ctx context.Context) (lead *Leadership, rejoin bool, e
 	if err := c.sweep(ctx, st, c.session, c.nonce); err != nil {
 		return nil, false, err
 	}
-	if high := c.highest(); high.Number > st.term.doc.Number {
-		return nil, false, c.raise(ctx, st, high)
+	if raised, err := c.raise(ctx, st, c.session); raised || err != nil {
+		return nil, false, err
 	}
 	own, place := st.entryOf(c.entry)
 	switch {
@@ -150,16 +150,20 @@ func (c *candidate) round(ctx context.Context) (lead *Leadership, rejoin bool, e
 	return lead, false, err
 }
 
-// raise puts the term up to what this process remembers and the store has
-// forgotten.
-func (c *candidate) raise(ctx context.Context, st *state, high tenure) error {
-	value := encode(termDocument{tenure: high, Holder: st.term.doc.Holder, TTLMillis: st.longest(c.session.TTL()).Milliseconds()})
-	op := driver.Create(c.keys.term, value)
-	if st.term.there {
-		op = driver.Put(c.keys.term, value, st.term.entry.Version)
+// raise puts the term up to what this process remembers, if the store shows a
+// lower one. It says whether that was called for: st is outdated then.
+func (e *Election) raise(ctx context.Context, st *state, session *backend.Session) (bool, error) {
+	high := e.highest()
+	if high.Number <= st.term.doc.Number {
+		return false, nil
 	}
-	_, err := c.commit(ctx, driver.Txn{Ops: []driver.Op{op}})
-	return err
+	value := encode(termDocument{tenure: high, Holder: st.term.doc.Holder, TTLMillis: st.longest(session.TTL()).Milliseconds()})
+	op := driver.Create(e.keys.term, value)
+	if st.term.there {
+		op = driver.Put(e.keys.term, value, st.term.entry.Version)
+	}
+	_, err := e.commit(ctx, driver.Txn{Ops: []driver.Op{op}})
+	return true, err
 }
 
 // baseMark creates a mark where there is none: a take always names one.
