@@ -84,7 +84,7 @@ func readDeposed(s *suite) {
 	d, other := s.open(), s.open()
 	key := s.key("a")
 	version := s.apply(other, driver.Create(key, []byte("0")))[0]
-	s.there(d, key)
+	s.read(d, driver.Key(key), driver.Dir(s.env.Prefix))
 
 	var committed atomic.Int64 // what was acknowledged last
 	ctx, cancel := context.WithCancel(s.Context())
@@ -102,8 +102,9 @@ func readDeposed(s *suite) {
 		wg.Go(func() {
 			for ; ctx.Err() == nil; pause(ctx, pace) {
 				least := committed.Load()
-				if all, err := s.tryRead(d, driver.Key(key)); err == nil && number(all[0]) < least {
-					s.Errorf("stale read: %d, after %d had been acknowledged", number(all[0]), least)
+				all, err := s.tryRead(d, driver.Key(key), driver.Dir(s.env.Prefix))
+				if err == nil && min(number(all[0]), number(all[1])) < least {
+					s.Errorf("stale read: the key was %d, and %d in its directory, after %d had been acknowledged", number(all[0]), number(all[1]), least)
 					return
 				}
 			}

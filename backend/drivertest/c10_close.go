@@ -26,7 +26,7 @@ var closing = []named{
 // return by its deadline, the calls must end, and no goroutine may stay.
 func closeUnder(s *suite, disturb func(testing.TB, driver.Driver)) {
 	before := goroutines()
-	d := s.env.Open(s.TB)
+	d := s.open()
 	lease := s.grant(d)
 	if disturb != nil {
 		disturb(s.TB, d)
@@ -89,7 +89,7 @@ func closeUnder(s *suite, disturb func(testing.TB, driver.Driver)) {
 func closeUnused(s *suite) {
 	before := goroutines()
 	for _, disturb := range []func(testing.TB, driver.Driver){nil, s.env.Silence} {
-		d := s.env.Open(s.TB)
+		d := s.open()
 		if disturb != nil {
 			disturb(s.TB, d)
 		}
