@@ -14,7 +14,10 @@ GO ?= go
 ROUNDS ?=
 MODULES := . backend/etcd backend/consul backend/zookeeper examples integration tools
 ADAPTERS := backend/etcd backend/consul backend/zookeeper
+# UNIT tests the module in a directory; REAL the same on real servers, where
+# one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 5m
+REAL = $(GO) test -C $(1) -race -count=1 -p 1 -timeout 15m
 
 # The tools module stays outside the workspace, whose versions it would raise.
 TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/
@@ -35,13 +38,14 @@ help: ## list the targets
 
 .PHONY: test
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
-	bin/rehearsal -pack
+	bin/rehearsal -pack -use
 	alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		$(foreach m,. $(ADAPTERS) examples,'$(call UNIT,$(m)) ./...') \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS)) examples,"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) ./...") \
-		'$(GO) test -C integration -race -count=1 -p 1 -timeout 15m ./...'
+		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod ./conformance" \
+		'$(call REAL,integration) ./...'
 
 .PHONY: unit
 unit: bin/testrun ## the tests that need no server: root and adapters
@@ -65,7 +69,7 @@ storefaults: servers ## the same under faults of the store itself
 
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
-	bin/rehearsal -pack -use
+	bin/rehearsal -pack -use -tour
 
 .PHONY: tidy
 tidy: bin/rehearsal ## tidy each module's go.mod and go.sum (plain `go mod tidy` cannot, before a release)

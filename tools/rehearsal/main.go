@@ -33,15 +33,16 @@ func main() {
 	pack := flag.Bool("pack", false, "pack the modules into "+cache)
 	env := flag.Bool("env", false, "print the environment in which the go command uses the packed modules, and nothing else")
 	use := flag.Bool("use", false, "use the packed modules as newcomers would")
+	tour := flag.Bool("tour", false, "with -use, also run the tour by version, which builds a server")
 	tidy := flag.Bool("tidy", false, "tidy go.mod and go.sum of every module in the tree")
 	flag.Parse()
-	if err := run(*pack, *env, *use, *tidy); err != nil {
+	if err := run(*pack, *env, *use, *tour, *tidy); err != nil {
 		fmt.Fprintln(os.Stderr, "rehearsal:", err)
 		os.Exit(1)
 	}
 }
 
-func run(pack, env, use, tidy bool) error {
+func run(pack, env, use, tour, tidy bool) error {
 	top, err := filepath.Abs(".")
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func run(pack, env, use, tidy bool) error {
 		}
 	}
 	if use {
-		return s.use()
+		return s.use(tour)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -65,16 +66,21 @@ func (s *stage) all(dir string, commands ...[]string) error {
 
 // use does with the packed modules what newcomers would do with released
 // ones. Every step runs, whatever became of those before it.
-func (s *stage) use() error {
-	var errs []error
-	for _, step := range []struct {
+func (s *stage) use(tour bool) error {
+	type step struct {
 		name string
 		do   func(dir string) error
-	}{
+	}
+	steps := []step{
 		{"go get the root in an empty module: its graph stays light", s.light},
 		{"go get the etcd adapter in an empty module, and build the program in the README", s.readme},
-		{"go run the tour by version", s.tour},
-	} {
+		{"what integration tests with is the same in the workspace and outside it", s.versions},
+	}
+	if tour {
+		steps = append(steps, step{"go run the tour by version", s.tour})
+	}
+	var errs []error
+	for _, step := range steps {
 		fmt.Println("#", step.name)
 		dir, err := os.MkdirTemp("", "quorate-rehearsal-")
 		if err != nil {
@@ -208,6 +214,38 @@ func (s *stage) tour(dir string) error {
 		return fmt.Errorf("tour -h does not explain -store:\n%s", usage)
 	}
 	return nil
+}
+
+// versions compares the modules that integration's packages and tests are
+// linked with in the workspace with those outside it. As long as they are the
+// same there is no need to run its tests twice.
+func (s *stage) versions(string) error {
+	list := []string{"go", "list", "-deps", "-test", "-f", "{{with .Module}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}", "./..."}
+	outside, _, err := s.run(s.source("integration"), list...)
+	if err != nil {
+		return err
+	}
+	inside, err := exec.Command(list[0], slices.Insert(list[1:], 1, "-C", filepath.Join(s.top, "integration"))...).Output()
+	if err != nil {
+		return fmt.Errorf("go list in the workspace: %w", err)
+	}
+	a, b := external(outside), external(string(inside))
+	if len(a) == 0 || !slices.Equal(a, b) {
+		return fmt.Errorf("outside:\n%sin the workspace:\n%s", indent(strings.Join(a, "\n")), indent(strings.Join(b, "\n")))
+	}
+	return nil
+}
+
+// external sorts lines of module and version and drops this repository's.
+func external(lines string) []string {
+	var kept []string
+	for line := range strings.FieldsFuncSeq(lines, func(r rune) bool { return r == '\n' }) {
+		if !strings.HasPrefix(line, root+" ") && !strings.HasPrefix(line, root+"/") {
+			kept = append(kept, line)
+		}
+	}
+	slices.Sort(kept)
+	return slices.Compact(kept)
 }
 
 func indent(text string) string {
