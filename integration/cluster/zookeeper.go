@@ -89,7 +89,7 @@ func (s *zooStore) command(n *Node) (*exec.Cmd, error) {
 	// Small and quick to start, on a machine that others share.
 	args := []string{
 		"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.net.preferIPv4Stack=true",
-		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-Dorg.slf4j.simpleLogger.showDateTime=true",
 	}
 	for name, value := range s.config.Properties {
 		args = append(args, "-D"+name+"="+value)
