@@ -27,7 +27,8 @@
 // [ErrSessionLost], [ErrDenied], [ErrTooLarge], [ErrInvalid], [ErrClosed]. The
 // store's own error stays reachable through errors.As. What is not known to be
 // unsent or refused is indeterminate. A call that ends because its context
-// did also wraps the context's error.
+// did also wraps the context's error. A commit under way when the driver is
+// closed ends with [ErrClosed], and with [ErrIndeterminate] if it had been sent.
 //
 // C5, order. Modified grows with every change of content, and Created orders
 // keys by their creation, store-wide; keys of one commit tie.
@@ -41,8 +42,8 @@
 // [ErrSessionLost] and leaves no key behind, also when it was queued while the
 // connection was down.
 //
-// C8, watches. A watch delivers the state read after it began first, then
-// later ones. It may skip states but never the last. Whatever happens between
+// C8, watches. A watch delivers first a state from a linearizable read begun
+// after it was called, then later ones, each no older than the one before. It may skip states but never the last. Whatever happens between
 // (compaction, index resets, restores, reconnects) it re-reads, or returns an
 // error so that its caller does. A delete is never missed.
 //
@@ -67,5 +68,7 @@
 // detaches it from its lease nor gives it one.
 //
 // C14, directories. A key is never also a directory. A parent that an adapter
-// had to create never shows up as a key.
+// had to create never shows up as a key. A commit that would make one out of
+// the other is [ErrInvalid] or refused where the store notices; nobody makes
+// such a commit.
 package driver

@@ -57,7 +57,7 @@ type Lease interface {
 	TTL() time.Duration
 
 	// Renew asks the store to keep the lease. On success the lease's keys stay
-	// at least validFor, counted from the start of this call (C6): a reply
+	// at least validFor, which is no more than TTL, counted from the start of this call (C6): a reply
 	// that was delayed on its way does not prolong it.
 	//
 	// ErrSessionLost means that the lease is gone for good, ErrNotCounted that
@@ -127,7 +127,8 @@ type Txn struct {
 	Unchanged []Condition
 	Ops       []Op
 	// Lease is the ID of the lease that owns what the Txn creates with
-	// Ephemeral. It must be set exactly when there is such an operation.
+	// Ephemeral. It must be set exactly when there is such an operation, and
+	// be of a lease that the same driver granted.
 	Lease string
 }
 

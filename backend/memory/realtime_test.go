@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend/drivertest"
+	"github.com/quorate/quorate/internal/memoryenv"
 )
 
 // TestConformanceInRealTime runs the suite as it runs on real stores: the
@@ -12,7 +13,7 @@ import (
 func TestConformanceInRealTime(t *testing.T) {
 	t.Parallel()
 	drivertest.Run(t, func(t testing.TB) *drivertest.Env {
-		env := environment(t)
+		env := memoryenv.New(t)
 		env.TTL, env.Expiry = time.Second, time.Second
 		return env
 	})
