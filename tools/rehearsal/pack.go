@@ -73,19 +73,21 @@ func (s *stage) pack(dirs []string) error {
 // module of the same packages that asks for nothing but ours, so that those of
 // its tests that need no more run with the lowest versions that we require.
 func (s *stage) lowest(dirs []string) error {
-	mod := "module " + modulePath("integration") + "\n\ngo 1.25.0\n\nrequire (\n"
+	var mod strings.Builder
+	fmt.Fprintf(&mod, "module %s\n\ngo 1.25.0\n\nrequire (\n", modulePath("integration"))
 	for _, dir := range dirs {
 		if dir != "integration" && dir != "examples" {
-			mod += "\t" + modulePath(dir) + " " + version + "\n"
+			fmt.Fprintf(&mod, "\t%s %s\n", modulePath(dir), version)
 		}
 	}
+	mod.WriteString(")\n")
 	source := s.source("integration")
 	sums, err := os.ReadFile(filepath.Join(source, "go.sum"))
 	if err != nil {
 		return err
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(source, "lowest.mod"), []byte(mod+")\n"), 0o666),
+		os.WriteFile(filepath.Join(source, "lowest.mod"), []byte(mod.String()), 0o666),
 		os.WriteFile(filepath.Join(source, "lowest.sum"), sums, 0o666),
 	)
 }
