@@ -49,14 +49,23 @@ func (k *keeper) init(s *Store) {
 // ErrUnavailable with the cause. Other errors: ErrDenied, or ErrInvalid if the
 // store cannot grant Options.TTL; ErrClosed.
 func (s *Store) Session(ctx context.Context) (*Session, error) {
-	session, wait, err := s.keeper.wait(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("session: %w", err)
+	for {
+		session, wait, err := s.keeper.wait(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("session: %w", err)
+		}
+		if wait > 0 {
+			switch err := s.pause(ctx, wait); {
+			case s.life.Err() != nil:
+				return nil, fmt.Errorf("session: %w", ErrClosed)
+			case err != nil:
+				return nil, fmt.Errorf("session: %w: %w", ErrUnavailable, err)
+			case !session.Valid():
+				continue // lost meanwhile
+			}
+		}
+		return session, nil
 	}
-	if wait > 0 && sleep(ctx, wait) != nil {
-		return nil, fmt.Errorf("session: %w: %w", ErrUnavailable, context.Cause(ctx))
-	}
-	return session, nil
 }
 
 func (k *keeper) wait(ctx context.Context) (*Session, time.Duration, error) {
@@ -189,6 +198,8 @@ func (k *keeper) grant() (*Session, error) {
 // start of the last renewal that counted, so that one that fails leaves time
 // for more.
 func (k *keeper) keep(session *Session) {
+	stop := k.heed(session)
+	defer stop()
 	window := session.TTL() - session.margin
 	due := trust.Now().Add(session.TrustLeft() - window + window/3)
 	streak := 0
@@ -198,19 +209,14 @@ func (k *keeper) keep(session *Session) {
 		case <-session.ctx.Done():
 			timer.Stop()
 			return
-		case <-k.store.life.Done():
-			timer.Stop()
-			session.over(ErrClosed)
-			return
-		case <-session.lease.Lost():
-			timer.Stop()
-			session.over(fmt.Errorf("%w: the store said so", ErrSessionLost))
-			return
 		case <-timer.C:
 		}
 		start := trust.Now()
 		validFor, err := k.renew(session, start, due.Sub(start), window/4)
 		switch {
+		case k.store.life.Err() != nil:
+			session.over(ErrClosed)
+			return
 		case err == nil:
 			streak = 0
 			window = validFor - session.margin
@@ -224,6 +230,26 @@ func (k *keeper) keep(session *Session) {
 			}
 			due = trust.Now().Add(fullJitter(streak, window/64, window/16))
 		}
+	}
+}
+
+// heed ends the session when the Store closes or the store says that the lease
+// is gone, a renewal under way or not, until the function it returns is called.
+func (k *keeper) heed(session *Session) (stop func()) {
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-stopped:
+		case <-k.store.life.Done():
+			session.over(ErrClosed)
+		case <-session.lease.Lost():
+			session.over(fmt.Errorf("%w: the store said so", ErrSessionLost))
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
 	}
 }
 
@@ -242,6 +268,9 @@ func (k *keeper) renew(session *Session, start trust.Instant, early, timeout tim
 		err = fmt.Errorf("%w: the trust window closed before the reply came", driver.ErrNotCounted)
 	}
 	trace := k.store.opts.Trace
+	if k.store.life.Err() != nil {
+		return 0, ErrClosed // Close ended it: no failure to report
+	}
 	if err == nil {
 		if trace.SessionRenewed != nil {
 			trace.SessionRenewed(SessionRenewed{Session: session.ID(), TrustLeft: left, Late: late, Took: took})
@@ -300,6 +329,9 @@ func (k *keeper) revoke(session *Session, timeout time.Duration) {
 func (k *keeper) close(ctx context.Context) error {
 	k.mu.Lock()
 	running, done := k.running, k.done
+	if k.current != nil {
+		k.current.over(ErrClosed) // whatever the upkeep is waiting for
+	}
 	k.mu.Unlock()
 	if running {
 		select {

@@ -46,8 +46,11 @@ func (s *Store) Retry(ctx context.Context, what string, fn func(context.Context)
 			logged = time.Now()
 			s.opts.Logger.Warn("trying again", "what", what, "attempt", attempt+1, "error", err)
 		}
-		if sleep(ctx, pause) != nil {
+		switch cause := s.pause(ctx, pause); {
+		case ctx.Err() != nil:
 			return withCause(ctx, err)
+		case cause != nil:
+			return fmt.Errorf("%w: %w", cause, err)
 		}
 	}
 }
@@ -61,6 +64,21 @@ func fullJitter(attempt int, base, limit time.Duration) time.Duration {
 		ceiling = min(limit, base<<attempt)
 	}
 	return rand.N(ceiling + 1)
+}
+
+// pause waits for d, or until ctx or the Store ends, and then returns the cause
+// of the former or ErrClosed.
+func (s *Store) pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.life.Done():
+		return ErrClosed
+	case <-timer.C:
+		return nil
+	}
 }
 
 // sleep waits for d, or until ctx ends, and then returns its cause.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -51,8 +51,9 @@ type Store struct {
 	keeper  keeper
 	watches watches
 
-	closeOnce sync.Once
-	closeErr  error
+	closing  atomic.Bool
+	closed   chan struct{} // closed when Close is done
+	closeErr error
 }
 
 // New returns a Store over a driver. An adapter's own New is short for this;
@@ -67,7 +68,7 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/"}
+	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/", closed: make(chan struct{})}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.keeper.init(s)
 	s.watches.init(s)
@@ -93,19 +94,29 @@ func (s *Store) Namespace() string { return s.opts.Namespace }
 // says what could not be done. Calls under way and later ones end with
 // ErrClosed. Closing again waits for the first and returns the same.
 func (s *Store) Close() error {
-	s.closeOnce.Do(func() {
-		s.end(ErrClosed)
-		ctx, cancel := context.WithTimeout(context.Background(), s.opts.CloseTimeout)
-		defer cancel()
-		// The driver's own Close gets a part of the time even when the session
-		// cannot be revoked: it is what frees goroutines and connections.
-		revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
-		defer cancelRevoke()
-		s.closeErr = s.keeper.close(revoke)
-		s.watches.close(ctx)
-		if err := s.driver.Close(ctx); err != nil {
-			s.closeErr = errors.Join(s.closeErr, fmt.Errorf("close driver: %w", err))
-		}
-	})
+	// Not a sync.Once: its waiters block on a mutex, and in a testing/synctest
+	// bubble that keeps time from passing.
+	if s.closing.CompareAndSwap(false, true) {
+		defer close(s.closed)
+		s.closeErr = s.close()
+		return s.closeErr
+	}
+	<-s.closed
 	return s.closeErr
+}
+
+func (s *Store) close() error {
+	s.end(ErrClosed)
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.CloseTimeout)
+	defer cancel()
+	// The driver's own Close gets a part of the time even when the session
+	// cannot be revoked: it is what frees goroutines and connections.
+	revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
+	defer cancelRevoke()
+	err := s.keeper.close(revoke)
+	s.watches.close(ctx)
+	if driverErr := s.driver.Close(ctx); driverErr != nil {
+		err = errors.Join(err, fmt.Errorf("close driver: %w", driverErr))
+	}
+	return err
 }

@@ -61,12 +61,16 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 // cause, and with ErrClosed when the Store closes.
 func (w *Watcher) Next(ctx context.Context) error {
 	for {
+		news := w.news
+		if w.store.life.Err() != nil || ctx.Err() != nil {
+			news = nil // the end comes before any news
+		}
 		select {
 		case <-w.store.life.Done():
 			return fmt.Errorf("watch: %w", ErrClosed)
 		case <-ctx.Done():
 			return fmt.Errorf("watch: %w", context.Cause(ctx))
-		case <-w.news:
+		case <-news:
 		}
 		if w.show() {
 			return nil
