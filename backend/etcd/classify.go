@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -52,6 +53,10 @@ var refusals = map[string]error{
 	"etcdserver: rpc not supported for learner": driver.ErrUnavailable, // its name in rpctypes differs between releases
 }
 
+// deadlineSlack is how much earlier than its client a server may find that a
+// deadline has passed.
+const deadlineSlack = 50 * time.Millisecond
+
 // classify wraps err, with which the store answered or did not, as what it is
 // to the caller (C4).
 func (d *Driver) classify(ctx context.Context, err error, f fate) error {
@@ -74,6 +79,10 @@ func (d *Driver) classify(ctx context.Context, err error, f fate) error {
 		sentinel = driver.ErrIndeterminate
 	}
 	cause := context.Cause(ctx)
+	if deadline, ok := ctx.Deadline(); cause == nil && ok && code == codes.DeadlineExceeded && time.Until(deadline) < deadlineSlack {
+		// The server knows the deadline too, and was first.
+		cause = context.DeadlineExceeded
+	}
 	switch {
 	case cause == nil && d.conn.GetState() == connectivity.Shutdown:
 		cause = fmt.Errorf("%w: the etcd client was closed", driver.ErrClosed)

@@ -141,16 +141,18 @@ func (d *Driver) term(ctx context.Context) (uint64, error) {
 	return reply.GetHeader().GetRaftTerm(), nil
 }
 
-// Revoke ends the lease.
+// Revoke ends the lease. It asks a second and a third server in time, too.
 func (l *lease) Revoke(ctx context.Context) error {
 	ctx, done, err := l.driver.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
-	callCtx, opts, cancel := single(ctx)
-	defer cancel()
-	_, err = l.driver.lease.LeaseRevoke(callCtx, &pb.LeaseRevokeRequest{ID: l.id}, opts...)
+	_, err = hedged(ctx, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
+		ctx, opts, cancel := single(ctx)
+		defer cancel()
+		return l.driver.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: l.id}, opts...)
+	})
 	if err != nil {
 		err = l.driver.classify(ctx, err, asked)
 		if !errors.Is(err, driver.ErrSessionLost) {

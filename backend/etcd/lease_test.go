@@ -104,8 +104,9 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// TestRenewHedged: neither of the two steps waits for a silent server.
-func TestRenewHedged(t *testing.T) {
+// TestHedgedCalls: neither of the two steps of a renewal waits for a silent
+// server, nor does Revoke.
+func TestHedgedCalls(t *testing.T) {
 	for _, method := range []string{keepAliveMethod, memberMethod} {
 		_, l := leaseServer{ttl: 9, term: 5, confirm: 5, silent: func(m string, n int) bool { return m == method && n < attempts }}.start(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -113,6 +114,12 @@ func TestRenewHedged(t *testing.T) {
 			t.Errorf("with two silent answers to %s: %v", method, err)
 		}
 		cancel()
+	}
+	_, l := leaseServer{silent: func(_ string, n int) bool { return n < attempts }}.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := l.Revoke(ctx); err != nil {
+		t.Errorf("Revoke: %v", err)
 	}
 }
 
