@@ -1,0 +1,218 @@
+package conformance
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/integration/cluster"
+)
+
+const (
+	etcdRoot     = "root"
+	etcdPassword = "correct horse"
+	// etcdNamespace is what the role of the users "writer" and "reader" is about.
+	etcdNamespace = "quorate"
+)
+
+// protect switches authentication on. The user writer may read and write the
+// keys of the namespace, reader may read them; neither may do anything else.
+func (r *etcdRig) protect(t testing.TB) {
+	t.Helper()
+	ctx, cancel := etcdContext(t)
+	defer cancel()
+	// The rig's own client has no token to do this with.
+	admin := etcdClient(t, clientv3.Config{Endpoints: r.cluster.Addrs()})
+	begin, end := etcdNamespace+"/", clientv3.GetPrefixRangeEnd(etcdNamespace+"/")
+	for role, permission := range map[string]clientv3.PermissionType{"writer": clientv3.PermissionType(clientv3.PermReadWrite), "reader": clientv3.PermissionType(clientv3.PermRead)} {
+		_, err := admin.RoleAdd(ctx, role)
+		must(t, err)
+		_, err = admin.RoleGrantPermission(ctx, role, begin, end, permission)
+		must(t, err)
+		_, err = admin.UserAdd(ctx, role, etcdPassword)
+		must(t, err)
+		_, err = admin.UserGrantRole(ctx, role, role)
+		must(t, err)
+	}
+	_, err := admin.UserAdd(ctx, etcdRoot, etcdPassword)
+	must(t, err)
+	_, err = admin.RoleAdd(ctx, etcdRoot)
+	must(t, err)
+	_, err = admin.UserGrantRole(ctx, etcdRoot, etcdRoot)
+	must(t, err)
+	_, err = admin.AuthEnable(ctx)
+	must(t, err)
+}
+
+// everything makes each kind of call with keys in dir.
+func (p *etcdPeer) everything(ctx context.Context, t testing.TB, dir string) {
+	t.Helper()
+	lease, err := p.driver.Grant(ctx, etcdTTL)
+	must(t, err)
+	a, b := dir+"/a", dir+"/b"
+	seen := make(chan int, 100)
+	watching, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- p.driver.Watch(watching, driver.Dir(dir), func(entries []driver.Entry) { seen <- len(entries) })
+	}()
+	await := func(what string, is func(n int) bool) {
+		t.Helper()
+		for {
+			select {
+			case n := <-seen:
+				if is(n) {
+					return
+				}
+			case err := <-ended:
+				t.Fatalf("Watch = %v, before it showed %s", err, what)
+			case <-ctx.Done():
+				t.Fatalf("the watch never showed %s", what)
+			}
+		}
+	}
+	await("the empty directory", func(n int) bool { return n == 0 })
+	commit := func(txn driver.Txn) []driver.Version {
+		t.Helper()
+		result, err := p.driver.Commit(ctx, txn)
+		must(t, err)
+		if !result.Applied {
+			t.Fatalf("refused: %+v", result)
+		}
+		return result.Versions
+	}
+	v := commit(driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral(a, nil), driver.Create(b, nil)}})
+	await("both keys", func(n int) bool { return n == 2 })
+	v = commit(driver.Txn{Ops: []driver.Op{driver.Put(a, []byte("1"), v[0]), driver.Put(b, []byte("1"), v[1])}})
+	refused, err := p.driver.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(a, nil)}})
+	must(t, err)
+	if e := refused.Current[a]; refused.Applied || e.Lease != lease.ID() {
+		t.Errorf("a create of what is there: %+v, want it refused, with the key under its lease", refused)
+	}
+	_, err = lease.Renew(ctx)
+	must(t, err)
+	commit(driver.Txn{Unchanged: []driver.Condition{{Key: a, Version: v[0]}}, Ops: []driver.Op{driver.Delete(b, v[1])}})
+	read, err := p.driver.Read(ctx, driver.Key(a), driver.Dir(dir), driver.Dir(etcdNamespace))
+	must(t, err)
+	if len(read[0]) != 1 || len(read[1]) != 1 {
+		t.Errorf("read %+v", read)
+	}
+	must(t, lease.Revoke(ctx))
+	await("the end of the lease's key", func(n int) bool { return n == 0 })
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch = %v", err)
+	}
+}
+
+// TestEtcdAuth: what the documentation says suffices does, and what is refused
+// is ErrDenied, each time.
+func TestEtcdAuth(t *testing.T) {
+	rig := startEtcd(t, cluster.EtcdConfig{Username: etcdRoot, Password: etcdPassword})
+	rig.protect(t)
+	ctx, cancel := etcdContext(t)
+	defer cancel()
+	writer := rig.peerWith(t, clientv3.Config{Username: "writer", Password: etcdPassword})
+	writer.everything(ctx, t, etcdNamespace+"/auth")
+
+	reader := rig.peerWith(t, clientv3.Config{Username: "reader", Password: etcdPassword})
+	_, err := reader.driver.Read(ctx, driver.Dir(etcdNamespace))
+	must(t, err)
+	nobody := rig.peerWith(t, clientv3.Config{})
+	for name, c := range map[string]struct {
+		peer *etcdPeer
+		dir  string
+		read bool // is allowed
+	}{
+		"outside the namespace": {writer, "other", false},
+		"beside the namespace":  {writer, etcdNamespace + "2", false},
+		"reader":                {reader, etcdNamespace, true},
+		"without a user":        {nobody, etcdNamespace, false},
+	} {
+		d, key := c.peer.driver, c.dir+"/a"
+		_, err := d.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}})
+		denied(t, name+": Commit", err)
+		_, err = d.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(key, driver.Version{})}})
+		denied(t, name+": blind delete", err)
+		if c.read {
+			continue
+		}
+		_, err = d.Read(ctx, driver.Key(key))
+		denied(t, name+": Read", err)
+		_, err = d.Read(ctx, driver.Dir(c.dir))
+		denied(t, name+": Read of a directory", err)
+		denied(t, name+": Watch", d.Watch(ctx, driver.Dir(c.dir), func([]driver.Entry) {}))
+	}
+	_, err = nobody.driver.Grant(ctx, etcdTTL)
+	denied(t, "without a user: Grant", err)
+	// A lease can be prolonged by who may write its keys.
+	lease, err := writer.driver.Grant(ctx, etcdTTL)
+	must(t, err)
+	_, err = rig.admin.Put(ctx, "other/key", "", clientv3.WithLease(etcdLeaseID(t, lease)))
+	must(t, err)
+	_, err = lease.Renew(ctx)
+	denied(t, "Renew of a lease with a key of others", err)
+}
+
+func denied(t testing.TB, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, driver.ErrDenied) {
+		t.Errorf("%s = %v, want ErrDenied", what, err)
+	}
+}
+
+// TestEtcdTokenExpiry lets tokens that live for 2 s expire, several times over,
+// under a lease, under watches, and between calls.
+func TestEtcdTokenExpiry(t *testing.T) {
+	const life = 2 * time.Second
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	must(t, err)
+	private, public := filepath.Join(t.TempDir(), "private.pem"), filepath.Join(t.TempDir(), "public.pem")
+	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	must(t, err)
+	must(t, os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600))
+	must(t, os.WriteFile(public, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600))
+	rig := startEtcd(t, cluster.EtcdConfig{
+		Username: etcdRoot, Password: etcdPassword,
+		Config: fmt.Sprintf("auth-token: jwt,pub-key=%s,priv-key=%s,sign-method=RS256,ttl=%v", public, private, life),
+	})
+	rig.protect(t)
+	p := rig.peerWith(t, clientv3.Config{Username: "writer", Password: etcdPassword})
+	ctx, cancel := etcdContext(t)
+	defer cancel()
+	watched := etcdNamespace + "/watched"
+	values := p.watch(t, watched)
+	awaitValue(t, values, "")
+	lease, err := p.driver.Grant(ctx, etcdTTL)
+	must(t, err)
+	for round := range 3 {
+		for begin := time.Now(); time.Since(begin) < life+life/4; <-time.After(etcdTTL / 4) {
+			_, err := lease.Renew(ctx)
+			must(t, err)
+		}
+		// The stream of the first watch was opened with a token that has
+		// expired: another watch has to do without it.
+		p.everything(ctx, t, fmt.Sprintf("%s/round-%d", etcdNamespace, round))
+		value := fmt.Sprint(round)
+		rig.put(t, watched, value)
+		awaitValue(t, values, value)
+	}
+	// Nothing was asked for a while.
+	<-time.After(life + life/2)
+	result, err := p.driver.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(etcdNamespace+"/idle", nil)}})
+	must(t, err)
+	if !result.Applied {
+		t.Errorf("refused: %+v", result)
+	}
+}
