@@ -66,10 +66,18 @@ func (s *Store) Commit(ctx context.Context, txn Txn, guards ...Guard) (Result, e
 	if len(guards) == 0 {
 		return s.commit(ctx, txn)
 	}
+	ctx, cancel := s.bound(ctx)
+	defer cancel()
 	for {
-		guarded, sent, err := s.guarded(txn, guards)
+		guarded, sent, agree, err := s.guarded(txn, guards)
 		if err != nil {
 			return Result{}, fmt.Errorf("commit: %w", err)
+		}
+		if !agree {
+			if _, err := s.refreshGuards(ctx, guards, sent, nil); err != nil {
+				return Result{}, err
+			}
+			continue
 		}
 		result, err := s.commit(ctx, guarded)
 		if err != nil || result.Applied {

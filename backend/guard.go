@@ -47,8 +47,10 @@ func (g Guard) Token() uint64 {
 }
 
 // guarded returns txn with the conditions of guards, and what was taken for
-// the version of each of their keys.
-func (s *Store) guarded(txn Txn, guards []Guard) (Txn, map[string]Version, error) {
+// the version of each of their keys. If guards know one key at different
+// versions then agree is false: a commit could prove one of them only, so all
+// have to look again first.
+func (s *Store) guarded(txn Txn, guards []Guard) (_ Txn, sent map[string]Version, agree bool, err error) {
 	named := make(map[string]bool)
 	for _, c := range txn.Unchanged {
 		named[c.Key] = true
@@ -57,32 +59,37 @@ func (s *Store) guarded(txn Txn, guards []Guard) (Txn, map[string]Version, error
 		named[op.Key] = true
 	}
 	conditions := append([]Condition(nil), txn.Unchanged...)
-	sent := make(map[string]Version)
+	sent, agree = make(map[string]Version), true
 	for _, guard := range guards {
 		switch {
 		case guard.g == nil:
-			return Txn{}, nil, fmt.Errorf("%w: a zero Guard", ErrInvalid)
+			return Txn{}, nil, false, fmt.Errorf("%w: a zero Guard", ErrInvalid)
 		case guard.g.store != s:
-			return Txn{}, nil, fmt.Errorf("%w: a Guard of another Store", ErrInvalid)
+			return Txn{}, nil, false, fmt.Errorf("%w: a Guard of another Store", ErrInvalid)
+		case len(guard.g.versions) == 0:
+			return Txn{}, nil, false, fmt.Errorf("%w: a Guard without keys", ErrInvalid)
 		}
 		guard.g.mu.Lock()
 		for key, version := range guard.g.versions {
 			if named[key] {
 				guard.g.mu.Unlock()
-				return Txn{}, nil, fmt.Errorf("%w: the commit names %q, which its guard stands on", ErrInvalid, key)
+				return Txn{}, nil, false, fmt.Errorf("%w: the commit names %q, which its guard stands on", ErrInvalid, key)
 			}
-			if _, twice := sent[key]; !twice {
-				sent[key] = version
-				conditions = append(conditions, Condition{Key: key, Version: version})
+			if other, twice := sent[key]; twice {
+				agree = agree && version == other
+				continue
 			}
+			sent[key] = version
+			conditions = append(conditions, Condition{Key: key, Version: version})
 		}
 		guard.g.mu.Unlock()
 	}
 	txn.Unchanged = conditions
-	return txn, sent, nil
+	return txn, sent, agree, nil
 }
 
-// refreshGuards is called after a refusal. It returns ErrFenced if a guard no
+// refreshGuards is called after a refusal, with what it showed, if anything, or
+// when guards disagree. It returns ErrFenced if a guard no
 // longer stands, and whether one stands at another version than was sent.
 func (s *Store) refreshGuards(ctx context.Context, guards []Guard, sent map[string]Version, current map[string]Entry) (again bool, err error) {
 	if current == nil {
