@@ -202,6 +202,7 @@ func (k *keeper) keep(session *Session) {
 	defer stop()
 	window := session.TTL() - session.margin
 	due := trust.Now().Add(session.TrustLeft() - window + window/3)
+	planned := due // before any attempt failed
 	streak := 0
 	for {
 		timer := time.NewTimer(max(due.Sub(trust.Now()), 0))
@@ -212,7 +213,7 @@ func (k *keeper) keep(session *Session) {
 		case <-timer.C:
 		}
 		start := trust.Now()
-		validFor, err := k.renew(session, start, due.Sub(start), window/4)
+		validFor, err := k.renew(session, start, max(start.Sub(planned), 0), window/4)
 		switch {
 		case k.store.life.Err() != nil:
 			session.over(ErrClosed)
@@ -221,6 +222,7 @@ func (k *keeper) keep(session *Session) {
 			streak = 0
 			window = validFor - session.margin
 			due = start.Add(window / 3)
+			planned = due
 		case errors.Is(err, ErrSessionLost):
 			session.over(err)
 			return
@@ -253,13 +255,13 @@ func (k *keeper) heed(session *Session) (stop func()) {
 	}
 }
 
-// renew makes one attempt, that began at start, planned for late before it.
-func (k *keeper) renew(session *Session, start trust.Instant, early, timeout time.Duration) (time.Duration, error) {
+// renew makes one attempt, that began at start, late by as much as is said.
+func (k *keeper) renew(session *Session, start trust.Instant, late, timeout time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(session.ctx, timeout)
 	defer cancel()
 	validFor, err := session.lease.Renew(ctx)
 	took := trust.Now().Sub(start)
-	left, late := session.TrustLeft(), max(-early, 0)
+	left := session.TrustLeft()
 	answered := err == nil || errors.Is(err, driver.ErrNotCounted)
 	if err == nil && validFor <= session.margin {
 		err = fmt.Errorf("%w: it holds for %v, which is no more than the margin", driver.ErrNotCounted, validFor)
