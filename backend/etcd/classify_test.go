@@ -77,7 +77,7 @@ func TestClassify(t *testing.T) {
 				driver.ErrUnavailable, driver.ErrIndeterminate, driver.ErrSessionLost,
 				driver.ErrDenied, driver.ErrTooLarge, driver.ErrInvalid, driver.ErrClosed,
 			} {
-				if errors.Is(got, sentinel) != (sentinel == want) {
+				if errors.Is(got, sentinel) != errors.Is(want, sentinel) {
 					t.Errorf("%v with fate %d is %v, want %v and no other", c.err, f, got, want)
 				}
 			}

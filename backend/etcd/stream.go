@@ -95,21 +95,13 @@ func (s *watchStream) run() {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer s.cancel(nil)
-	helpers.Add(1)
-	go func() {
-		defer helpers.Done()
-		s.monitor()
-	}()
+	helpers.Go(s.monitor)
 	stream, err := pb.NewWatchClient(s.hub.driver.conn).Watch(s.ctx, callOptions...)
 	if err != nil {
 		s.end(err)
 		return
 	}
-	helpers.Add(1)
-	go func() {
-		defer helpers.Done()
-		s.send(stream)
-	}()
+	helpers.Go(func() { s.send(stream) })
 	for {
 		reply, err := stream.Recv()
 		if err != nil {

@@ -140,7 +140,7 @@ func (r *etcdRig) goneAt(t testing.TB, key string) time.Time {
 	t.Helper()
 	ctx, cancel := etcdContext(t)
 	defer cancel()
-	for rev := int64(0); ; {
+	for {
 		reply, err := r.admin.Get(ctx, key)
 		if err != nil {
 			t.Fatal(err)
@@ -148,8 +148,7 @@ func (r *etcdRig) goneAt(t testing.TB, key string) time.Time {
 		if reply.Count == 0 {
 			return time.Now()
 		}
-		rev = reply.Header.GetRevision() + 1
-		for range r.admin.Watch(ctx, key, clientv3.WithRev(rev)) {
+		for range r.admin.Watch(ctx, key, clientv3.WithRev(reply.Header.GetRevision()+1)) {
 			break
 		}
 	}
