@@ -80,30 +80,32 @@ func lead(ctx context.Context, tk task, j *journal) error {
 	if err != nil {
 		return err
 	}
-	return e.Run(ctx, func(ctx context.Context, l *election.Leadership) error {
+	return e.Run(ctx, func(leading context.Context, l *election.Leadership) error {
 		j.write("began", l.Term(), "")
-		for ctx.Err() == nil {
+		for leading.Err() == nil {
 			j.beat(l.Term(), l.Valid)
 			pause(every)
 		}
-		j.write("ended", l.Term(), context.Cause(ctx).Error())
-		tryStale(tk, store, l, j)
+		j.write("ended", l.Term(), context.Cause(leading).Error())
+		tryStale(ctx, tk, store, l, j)
 		return nil
 	})
 }
 
 // tryStale writes to the store under the guard of a leadership that has ended,
-// until the store answers.
-func tryStale(tk task, store *backend.Store, l *election.Leadership, j *journal) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*tk.TTL)
+// until it is refused.
+func tryStale(ctx context.Context, tk task, store *backend.Store, l *election.Leadership, j *journal) {
+	ctx, cancel := context.WithTimeout(ctx, 10*tk.TTL)
 	defer cancel()
 	for i := 0; ctx.Err() == nil; i++ {
 		key := fmt.Sprintf("stale/%s/%d/%d", tk.Name, l.Term(), i)
+		began := monotonic()
 		_, err := store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, l.Guard())
 		switch {
 		case err == nil:
-			// The office is still there: the trust ends before it does.
-			j.write("stale-applied", l.Term(), "")
+			// The office was still there: the trust ends before it does. It is
+			// wrong only if another led already when the commit was sent.
+			j.line(began, "stale-applied", l.Term(), "")
 		case errors.Is(err, backend.ErrFenced):
 			j.write("stale-fenced", l.Term(), "")
 			return
