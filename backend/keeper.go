@@ -135,6 +135,8 @@ func (k *keeper) run() {
 	var failing bool
 	for attempt := 0; ; attempt++ {
 		session, err := k.grant()
+		granted := trust.Now()
+		pause := fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
 		switch {
 		case k.store.life.Err() != nil:
 			if session != nil {
@@ -148,23 +150,29 @@ func (k *keeper) run() {
 			return
 		case err != nil:
 			if f := k.store.opts.Trace.Retrying; f != nil {
-				f(Retrying{What: "grant session", Attempt: attempt + 1, Err: err})
+				f(Retrying{What: "grant session", Attempt: attempt + 1, Pause: pause, Err: err})
 			}
 			if !failing {
 				failing = true
 				k.store.opts.Logger.Warn("cannot open a session, trying until it works", "error", err)
 			}
 		default:
-			failing, attempt = false, 0
+			failing = false
 			k.set(session, true, nil)
 			k.keep(session)
 			if k.store.life.Err() != nil {
 				return
 			}
 			k.reportLost(session)
+			// One that did not even last a TTL counts as another failure: a
+			// store that grants sessions and loses them is not to be hurried.
+			if trust.Now().Sub(granted) >= session.TTL() {
+				attempt = 0
+				pause = fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
+			}
 			k.retire(session)
 		}
-		if sleep(k.store.life, fullJitter(attempt, regrantBase, k.store.opts.TTL/2)) != nil {
+		if sleep(k.store.life, pause) != nil {
 			return
 		}
 	}
