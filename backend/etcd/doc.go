@@ -29,7 +29,10 @@
 // deaf for longer than that, whatever became of the connection. Give the
 // client keep-alives of its own, as above, all the same: without them a
 // connection whose other end vanished stays in use until the kernel gives up
-// on it, and of three endpoints every third call goes there and times out.
+// on it, a quarter of an hour later. The session survives that, for a renewal
+// asks the next server when one is silent; but the client takes its endpoints
+// in turn, so of three about every third commit goes there, and its outcome
+// stays unknown.
 //
 // # What it needs of the server
 //

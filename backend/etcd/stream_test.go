@@ -86,13 +86,16 @@ func TestWatchAppliesEvents(t *testing.T) {
 			t.Error("a state was delivered though nothing had changed")
 		}
 		if len(state) == 1 {
-			if e := state[0]; e.Key != "a/y" || e.Modified != 13 || e.Version != (driver.Version{Generation: 1, Number: 13}) {
+			if e := state[0]; e.Key != "a/y" || string(e.Value) != "1" || e.Modified != 13 || e.Version != (driver.Version{Generation: 1, Number: 13}) {
 				t.Errorf("the last state is %+v", state)
 			}
 			return
 		}
 		if len(state) != 2 || state[0].Key != "a/y" || state[1].Key != "a/z" {
 			t.Errorf("a state is %+v", state)
+		}
+		for i := range state { // ours to change
+			clear(state[i].Value)
 		}
 	}
 }

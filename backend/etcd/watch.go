@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -138,8 +139,13 @@ func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 	return changed
 }
 
+// entries returns a copy, values included: it is the receiver's from then on.
 func (v *view) entries() []driver.Entry {
-	return slices.SortedFunc(maps.Values(v.keys), func(a, b driver.Entry) int {
+	entries := slices.SortedFunc(maps.Values(v.keys), func(a, b driver.Entry) int {
 		return strings.Compare(a.Key, b.Key)
 	})
+	for i := range entries {
+		entries[i].Value = bytes.Clone(entries[i].Value)
+	}
+	return entries
 }
