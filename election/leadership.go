@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
@@ -135,15 +136,37 @@ func (l *Leadership) confirm(ctx context.Context) error {
 //
 // A nil error means that nothing of this tenure stands in the way of the next.
 // On any other the office goes with the session, or is cleared up in the
-// background. Resigning again waits for the first and returns the same.
+// background. Resigning again waits for the first and returns the same. If ctx
+// ends with the leadership itself, it has two seconds.
 func (l *Leadership) Resign(ctx context.Context) error {
 	l.once.Do(func() {
+		ctx, cancel := l.outlive(ctx)
+		defer cancel()
 		l.end(ctx, nil)
 		if l.ended != nil {
 			l.ended()
 		}
 	})
 	return l.err
+}
+
+// outlive returns a context that ends with ctx unless that is because of the
+// end of this leadership: the context given to a body may be given to Resign.
+func (l *Leadership) outlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	detached, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	after := func() {
+		if cause := context.Cause(ctx); errors.Is(cause, l.causeOfEnd()) {
+			timer := time.AfterFunc(cleanupTimeout, func() { cancel(cause) })
+			context.AfterFunc(detached, func() { timer.Stop() })
+		} else {
+			cancel(cause)
+		}
+	}
+	stop := context.AfterFunc(ctx, after)
+	return detached, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // end is Resign, with what the body returned.

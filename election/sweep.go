@@ -93,10 +93,12 @@ func (c *candidate) cleanUp(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	st, err := c.read(ctx)
-	if err == nil {
-		err = c.clear(ctx, st, c.session, c.nonce)
-	}
 	if err != nil {
+		// What cannot be read (a document of another format) can be left alone.
+		st = new(state)
+		c.unsettled.Store(true)
+	}
+	if c.clear(ctx, st, c.session, c.nonce) != nil {
 		c.unsettled.Store(true)
 	}
 }
