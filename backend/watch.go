@@ -144,13 +144,17 @@ type watches struct {
 
 // sharedWatch is one watch of the driver, in runs: each begins with a fresh
 // read. A new run begins when the last one failed, and when a Watcher joins,
-// so that the newcomer never sees a state from before it came.
+// so that the newcomer never sees a state from before it came; but a run that
+// has not read anything yet is let finish that, or a stream of newcomers would
+// starve all.
 type sharedWatch struct {
 	target   Target
 	watchers map[*Watcher]map[int]bool // the indexes under which each has it
 	run      int
 	restart  context.CancelFunc // ends the present run, or the pause before the next
-	joined   bool               // the next run begins for the sake of a newcomer
+	reading  bool               // the present run has not delivered anything yet
+	again    bool               // another is wanted as soon as it has
+	failed   bool               // a run has failed, and none has delivered since
 }
 
 func (ws *watches) init(s *Store) {
@@ -172,8 +176,11 @@ func (ws *watches) join(w *Watcher, i int, target Target) error {
 		go ws.serve(shared)
 	}
 	w.since[i] = shared.run + 1
-	if shared.restart != nil {
-		shared.joined = true
+	switch {
+	case shared.restart == nil: // the first run is still to begin
+	case shared.reading:
+		shared.again = true
+	default:
 		shared.restart()
 	}
 	if shared.watchers[w] == nil {
@@ -210,6 +217,7 @@ func (ws *watches) begin(shared *sharedWatch) (context.Context, int, bool) {
 	ctx, cancel := context.WithCancel(ws.store.life)
 	shared.run++
 	shared.restart = cancel
+	shared.reading, shared.again = true, false
 	return ctx, shared.run, true
 }
 
@@ -233,6 +241,9 @@ func (ws *watches) serve(shared *sharedWatch) {
 		if delivered && time.Since(began) > rewatchCap {
 			failures = 0
 		}
+		ws.mu.Lock()
+		shared.reading, shared.failed = false, true
+		ws.mu.Unlock()
 		ws.reportRestart(shared, failures, err)
 		_ = sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
 		failures++
@@ -248,9 +259,10 @@ func (ws *watches) deliver(shared *sharedWatch, run int, first bool, entries []E
 	if run != shared.run {
 		return
 	}
-	quiet := first && shared.joined
-	if first {
-		shared.joined = false
+	quiet := first && !shared.failed
+	shared.reading, shared.failed = false, false
+	if shared.again {
+		shared.restart()
 	}
 	for w, indexes := range shared.watchers {
 		for i := range indexes {
