@@ -264,6 +264,7 @@ func TestCloseWakesWhoWaitsItsTurn(t *testing.T) {
 		s, _ := open(t, server, nil)
 		first := session(t, s)
 		server.Expire(first.ID())
+		<-first.Context().Done()
 		session(t, s)
 		var wg sync.WaitGroup
 		passed := since()

@@ -228,7 +228,9 @@ func TestNoneIsLetThroughToASessionLostMeanwhile(t *testing.T) {
 	// turn.
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		s, _ := open(t, server, nil)
-		server.Expire(session(t, s).ID())
+		first := session(t, s)
+		server.Expire(first.ID())
+		<-first.Context().Done()
 		second := session(t, s)
 		var wg sync.WaitGroup
 		for range 100 {
