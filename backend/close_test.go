@@ -115,18 +115,22 @@ func TestCloseOnADeadStore(t *testing.T) {
 				}
 				disturb(d)
 				var wg sync.WaitGroup
+				passed := since()
 				wg.Go(func() { // under way when the Store is closed
 					_, _, err := s.Get(t.Context(), "k")
 					wantErr(t, err, backend.ErrClosed)
+					wantTime(t, "Get returned", passed(), time.Second)
 				})
-				wg.Go(func() { wantErr(t, w.Next(t.Context()), backend.ErrClosed) })
+				wg.Go(func() {
+					wantErr(t, w.Next(t.Context()), backend.ErrClosed)
+					wantTime(t, "Next returned", passed(), time.Second)
+				})
 				time.Sleep(time.Second)
-				passed := since()
 				err = s.Close()
 				if err == nil || !strings.Contains(err.Error(), "not revoked") {
 					t.Errorf("Close: %v", err)
 				}
-				wantTime(t, "Close returned", passed(), 3*time.Second)
+				wantTime(t, "Close returned", passed(), time.Second+3*time.Second)
 				wg.Wait()
 				noGoroutines(t)
 			})

@@ -339,9 +339,6 @@ func (k *keeper) revoke(session *Session, timeout time.Duration) {
 func (k *keeper) close(ctx context.Context) error {
 	k.mu.Lock()
 	running, done := k.running, k.done
-	if k.current != nil {
-		k.current.over(ErrClosed) // whatever the upkeep is waiting for
-	}
 	k.mu.Unlock()
 	if running {
 		select {

@@ -110,7 +110,10 @@ func (s *Session) over(cause error) {
 	s.end(cause)
 }
 
-// expiry returns the time until the lease may expire at the store.
+// expiry returns the time until the lease may expire at the store. Unlike trust
+// it goes by the monotonic clock alone, which never runs ahead: it is what
+// permits a revoke under those who have not stopped yet, and the store has not
+// seen the wall clock of this machine being stepped.
 func (s *Session) expiry() time.Duration {
-	return s.window.Deadline().Add(s.margin).Until(trust.Now())
+	return s.window.Deadline().Add(s.margin).Sub(trust.Now())
 }

@@ -224,14 +224,14 @@ func TestTheStoreSaysTheSessionIsLost(t *testing.T) {
 			l.renew = func(ctx context.Context) (time.Duration, error) { return 0, silence(ctx) }
 			time.AfterFunc(4*time.Second, func() { close(l.lost) })
 		}},
-		// Catches: a commit's ErrSessionLost not passed on.
+		// Catches: a commit's ErrSessionLost not passed on, or whatever the lease.
 		"commit": {time.Second, func(t *testing.T, s *backend.Store, l *lease) {
-			time.AfterFunc(time.Second, func() {
-				for _, id := range []string{"another", l.id} {
+			for id, after := range map[string]time.Duration{"another": time.Second / 2, l.id: time.Second} {
+				time.AfterFunc(after, func() {
 					_, err := s.Commit(context.Background(), backend.Txn{Ops: []backend.Op{driver.CreateEphemeral("k", nil)}, Lease: id})
 					wantErr(t, err, backend.ErrSessionLost, native)
-				}
-			})
+				})
+			}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
