@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/quorate/quorate/backend"
@@ -25,12 +26,7 @@ func guardOf(t *testing.T, s *backend.Store, key string, values ...string) backe
 		t.Fatal(err)
 	}
 	return s.NewGuard(7, []backend.Entry{entry}, func(now map[string]backend.Entry) bool {
-		for _, value := range values {
-			if string(now[key].Value) == value {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(values, string(now[key].Value))
 	})
 }
 

@@ -33,7 +33,7 @@ func Escape(name string) (string, error) {
 	case name == "":
 		return "", fmt.Errorf("%w: the name is empty", ErrInvalid)
 	case len(name) > maxName:
-		return "", fmt.Errorf("%w: the name has %d bytes, at most %d are allowed: %.40q...", ErrInvalid, len(name), maxName, name)
+		return "", fmt.Errorf("%w: the name has %d bytes, at most %d are allowed: it begins with %.40q", ErrInvalid, len(name), maxName, name)
 	case !utf8.ValidString(name):
 		return "", fmt.Errorf("%w: the name %q is not UTF-8", ErrInvalid, name)
 	}
