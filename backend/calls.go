@@ -108,6 +108,9 @@ func (s *Store) commit(ctx context.Context, txn Txn) (Result, error) {
 		return s.stripResult(result), nil
 	case errors.Is(err, ErrSessionLost):
 		s.keeper.lost(txn.Lease, err)
+	case !permanent(err) && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrIndeterminate):
+		err = fmt.Errorf("%w: %w", ErrIndeterminate, err) // what is not classified is in doubt
+		s.traceIndeterminate(txn, err)
 	case errors.Is(err, ErrIndeterminate):
 		s.traceIndeterminate(txn, err)
 	}

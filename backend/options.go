@@ -22,7 +22,7 @@ const (
 // zero value of each field.
 type Options struct {
 	// Namespace is the directory all keys of this Store lie in, "quorate" by
-	// default: one or more components of letters, digits and "-._~", joined by
+	// default: one or more components of letters, digits and "-._~%", joined by
 	// slashes, 64 bytes at most. Stores see each other if and only if they
 	// share it.
 	Namespace string

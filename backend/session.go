@@ -74,7 +74,8 @@ func (s *Session) TrustLeft() time.Duration { return s.window.Left() }
 
 // Hold says that something runs on the strength of the session; the session is
 // not revoked, though it may end and expire, until release is called. Whoever
-// runs a body holds the session until the body has returned.
+// runs a body holds the session until the body has returned. Hold first and ask
+// Valid after: a session that is over may be on its way to be revoked.
 func (s *Session) Hold() (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

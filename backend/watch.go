@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 const (
@@ -29,14 +31,18 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	entries [][]Entry
+	refused error  // why the store will not have a watch
 	pending int    // targets that have not been read yet
 	read    []bool // which have been
 	since   []int  // the first run of the shared watch that counts
 }
 
 // Watch begins to watch targets. Close must be called in the end. It does no
-// I/O itself; ErrClosed is its only error.
+// I/O itself; its errors are ErrInvalid and ErrClosed.
 func (s *Store) Watch(targets ...Target) (*Watcher, error) {
+	if err := driver.CheckTargets(s.fullTargets(targets)...); err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
 	w := &Watcher{
 		store:   s,
 		shared:  make([]*sharedWatch, len(targets)),
@@ -58,7 +64,8 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 
 // Next waits until every target has been read at least once, and something has
 // changed since Next last returned. It ends early with ctx, wrapping its
-// cause, and with ErrClosed when the Store closes.
+// cause, with ErrDenied when the store refuses the watch, and with ErrClosed
+// when the Store closes.
 func (w *Watcher) Next(ctx context.Context) error {
 	for {
 		news := w.news
@@ -72,7 +79,9 @@ func (w *Watcher) Next(ctx context.Context) error {
 			return fmt.Errorf("watch: %w", context.Cause(ctx))
 		case <-news:
 		}
-		if w.show() {
+		if ready, err := w.show(); err != nil {
+			return fmt.Errorf("watch: %w", err)
+		} else if ready {
 			return nil
 		}
 	}
@@ -80,18 +89,18 @@ func (w *Watcher) Next(ctx context.Context) error {
 
 // show takes over the newest states for Entries, and with them whatever news
 // has come since Next was woken, unless a target has not been read yet.
-func (w *Watcher) show() bool {
+func (w *Watcher) show() (ready bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.pending > 0 {
-		return false
+	if w.refused != nil || w.pending > 0 {
+		return false, w.refused
 	}
 	select {
 	case <-w.news:
 	default:
 	}
 	copy(w.shown, w.entries)
-	return true
+	return true, nil
 }
 
 // Entries returns the state of the i-th target that Next returned for. The
@@ -123,6 +132,17 @@ func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 		w.read[i] = true
 		w.pending--
 	}
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// refuse ends a watcher whose watch the store will not have.
+func (w *Watcher) refuse(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refused = err
 	select {
 	case w.news <- struct{}{}:
 	default:
@@ -241,12 +261,23 @@ func (ws *watches) serve(shared *sharedWatch) {
 		if delivered && time.Since(began) > rewatchCap {
 			failures = 0
 		}
-		ws.mu.Lock()
-		shared.reading, shared.failed = false, true
-		ws.mu.Unlock()
+		ws.failed(shared, err)
 		ws.reportRestart(shared, failures, err)
 		_ = sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
 		failures++
+	}
+}
+
+// failed takes note of the end of a run. If it ended for good, those who watch
+// are told; it is begun again for those who come later.
+func (ws *watches) failed(shared *sharedWatch, err error) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	shared.reading, shared.failed = false, true
+	if permanent(err) {
+		for w := range shared.watchers {
+			w.refuse(err)
+		}
 	}
 }
 

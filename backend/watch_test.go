@@ -355,3 +355,32 @@ func TestComingAndGoing(t *testing.T) {
 		noGoroutines(t)
 	})
 }
+
+// TestAWatchThatIsDeniedSaysSo: a watch that the store will never allow must
+// not look like one on which nothing happens.
+func TestAWatchThatIsDeniedSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := backend.New(deniedWatches{memory.NewDriver(memory.NewServer())}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		w, err := store.Watch(driver.Key("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		if err := w.Next(t.Context()); !errors.Is(err, backend.ErrDenied) {
+			t.Errorf("Next = %v, want ErrDenied", err)
+		}
+		if _, err := store.Watch(driver.Key("a//b")); !errors.Is(err, backend.ErrInvalid) {
+			t.Errorf("Watch of a malformed key = %v, want ErrInvalid", err)
+		}
+	})
+}
+
+type deniedWatches struct{ driver.Driver }
+
+func (deniedWatches) Watch(context.Context, driver.Target, func([]driver.Entry)) error {
+	return fmt.Errorf("watch: %w", driver.ErrDenied)
+}

@@ -45,12 +45,13 @@ type holding struct {
 // needs is gone by now: start is when the commit or the read began that proved
 // it.
 func (c *candidate) lead(hold holding, start trust.Instant) *Leadership {
-	if !c.session.Valid() {
-		return nil
-	}
 	l := &Leadership{
 		election: c.Election, session: c.session, nonce: c.nonce, hold: hold,
 		letGo: c.session.Hold(), ended: c.ended,
+	}
+	if !c.session.Valid() {
+		l.letGo()
+		return nil
 	}
 	l.ctx, l.cancel = context.WithCancelCause(c.base)
 	l.unbind = context.AfterFunc(c.session.Context(), l.sessionOver)

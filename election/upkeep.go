@@ -18,12 +18,16 @@ func (l *Leadership) watch() {
 	k := l.election.keys
 	w, err := l.election.store.Watch(driver.Key(k.office), driver.Key(k.mark(l.hold.tenure)), driver.Key(k.term))
 	if err != nil {
-		return // closed, and so is the session
+		l.lose(err)
+		return
 	}
 	defer w.Close()
-	for w.Next(l.ctx) == nil {
-		if err := l.compare(w.Entries(0), w.Entries(1), w.Entries(2)); err != nil {
-			l.lose(err)
+	for {
+		if err = w.Next(l.ctx); err == nil {
+			err = l.compare(w.Entries(0), w.Entries(1), w.Entries(2))
+		}
+		if err != nil {
+			l.lose(err) // no more than a word if the context has ended already
 			return
 		}
 	}

@@ -31,7 +31,8 @@ type Driver interface {
 	// called, and again after each later change, until ctx ends or the watch
 	// fails; then it returns the reason. It may skip states, never the last
 	// (C8). The calls come from one goroutine at a time, never after Watch has
-	// returned; changed does not block, and owns the slice it is given.
+	// returned; changed does not block, and owns the slice it is given and the
+	// values in it.
 	Watch(ctx context.Context, target Target, changed func([]Entry)) error
 
 	// Grant opens a lease. The store may grant a longer TTL than asked for,
@@ -40,8 +41,9 @@ type Driver interface {
 	// failed may have left a lease behind, which holds no key and expires.
 	Grant(ctx context.Context, ttl time.Duration) (Lease, error)
 
-	// Close releases what the driver owns (C10); leases end or are left to
-	// expire. It returns when ctx ends at the latest. Calls under way and
+	// Close releases what the driver owns (C10), except that it does not end
+	// leases: what was not revoked is left to expire, since something may still
+	// run on the strength of it. It returns when ctx ends at the latest. Calls under way and
 	// later ones end with ErrClosed. A client that the user handed in stays
 	// open: it is the user's.
 	Close(ctx context.Context) error
