@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// timeline prints what happens, when, and to whom.
+type timeline struct {
+	mu    sync.Mutex
+	out   io.Writer
+	start time.Time
+}
+
+func newTimeline(out io.Writer) *timeline {
+	return &timeline{out: out, start: time.Now()}
+}
+
+func (l *timeline) say(who, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.out, "%6.2fs  %-9s %s\n", time.Since(l.start).Seconds(), who, fmt.Sprintf(format, args...))
+}
+
+func (l *timeline) title(title string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.out, "\n%s\n", title)
+}
+
+func (l *timeline) summary() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.out, `
+Done in %.1f s. What you saw:
+  term      the number of a tenure in office. It only grows, so it tells old from new.
+  crash     the store waits one TTL for the dead leader, then the next in line leads.
+  pause     a process that stood still cannot know that its time is over. Its own clock
+            tells it as soon as it runs again, and the store refuses what it writes
+            under its old term.
+  leave     a leader that resigns hands over at once.
+Read on: the documentation of package election, and docs/guarantees.md.
+`, time.Since(l.start).Seconds())
+}

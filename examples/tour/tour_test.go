@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program builds the tour once for all tests of this process.
+func program(t *testing.T) string {
+	t.Helper()
+	exe := filepath.Join(t.TempDir(), "tour")
+	if out, err := exec.Command("go", "build", "-o", exe, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return exe
+}
+
+func TestTour(t *testing.T) {
+	exe := program(t)
+	t.Run("to-the-end", func(t *testing.T) { toTheEnd(t, exe) })
+	t.Run("interrupted", func(t *testing.T) { interrupted(t, exe) })
+	t.Run("bad-arguments", func(t *testing.T) { badArguments(t, exe) })
+}
+
+func toTheEnd(t *testing.T, exe string) {
+	start := time.Now()
+	out, err := exec.Command(exe).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if took := time.Since(start); took > 30*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		`worker-\d +leads, term 2`,
+		`3 wait in line`,
+		`kill -9 worker-\d`,
+		`worker-\d +leads, term 3`,
+		`worker-\d stands still`,
+		`worker-\d +leads, term 4`,
+		`its write under term 3 was refused: .*fenced`,
+		`worker-\d is asked to leave`,
+		`worker-\d +leads, term 5`,
+		`store +term 2: \d+ writes`,
+		`never one of an earlier term`,
+		`Done in`,
+	} {
+		at := regexp.MustCompile(want).FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("no %q in what follows\n%s", want, out)
+		}
+		rest = rest[at[1]:]
+	}
+}
+
+// interrupted: Ctrl-C at the moment that is hardest, with a worker stopped.
+func interrupted(t *testing.T, exe string) {
+	tmp := t.TempDir()
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	started := regexp.MustCompile(`started as process (\d+)`)
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if m := started.FindStringSubmatch(lines.Text()); m != nil {
+			pid, _ := strconv.Atoi(m[1])
+			pids = append(pids, pid)
+		}
+		if strings.Contains(lines.Text(), "stands still") {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("an interrupted tour ended with 0")
+	}
+	if len(pids) != 4 {
+		t.Fatalf("workers %v\n%s", pids, stderr.String())
+	}
+	for _, pid := range pids {
+		if syscall.Kill(pid, 0) == nil {
+			t.Errorf("process %d is left", pid)
+		}
+	}
+	if left, _ := os.ReadDir(tmp); len(left) > 0 {
+		t.Errorf("%v is left", left)
+	}
+}
+
+func badArguments(t *testing.T, exe string) {
+	for _, c := range []struct{ args, want string }{
+		{"-store nonsense", "nonsense"},
+		{"-store etcd://", "etcd://"},
+		{"-ttl 1ms", "Options.TTL"},
+		{"more", "more"},
+	} {
+		out, err := exec.Command(exe, strings.Fields(c.args)...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("tour %s: %v, want an error that names %q\n%s", c.args, err, c.want, out)
+		}
+	}
+	if out, err := exec.Command(exe, "-h").CombinedOutput(); err != nil || !strings.Contains(string(out), "-store") {
+		t.Errorf("tour -h: %v\n%s", err, out)
+	}
+}
