@@ -20,7 +20,7 @@ MODULES := . $(ADAPTERS) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 5m
-REAL = $(GO) test -C $(1) -race -count=1 -p 1 -timeout 15m
+REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 15m
 
 # The tools module stays outside the workspace, whose versions it would raise.
 TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/
@@ -64,7 +64,7 @@ tour: ## the tour: one leader over a real etcd server, killed and succeeded
 
 .PHONY: overlap
 overlap: servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours
-	QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run '^TestOverlap' -v -count=1 -p 1 -timeout 60m ./overlap
+	QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run '^TestOverlap' -v -count=1 -p 1 -parallel 12 -timeout 60m ./overlap
 
 .PHONY: storefaults
 storefaults: servers ## the same under faults of the store itself
