@@ -3,6 +3,7 @@
 // one after that to leave, and tells what happens meanwhile. It ends by itself.
 //
 // Without arguments it brings its own store, an etcd server inside the program.
+// It pauses processes with signals, so it needs a Unix.
 //
 //	go run -C examples ./tour
 //	go run -C examples ./tour -store etcd://127.0.0.1:2379
@@ -30,7 +31,7 @@ func tourMain(args []string) int {
 	flags := flag.NewFlagSet("tour", flag.ContinueOnError)
 	flags.SetOutput(os.Stdout)
 	url := flags.String("store", "", "an existing store, `etcd://host:port[,host:port]` for example, instead of one inside the program ("+schemes()+")")
-	ttl := flags.Duration("ttl", 2*time.Second, "how long the store waits for a process that is not heard of; stores have a lower limit (Consul: 10s)")
+	ttl := flags.Duration("ttl", 0, "how long the store waits for a process that is not heard of; by default the shortest that suits the store")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0

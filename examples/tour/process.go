@@ -14,10 +14,13 @@ type worker struct {
 	cmd   *exec.Cmd
 	stdin io.Closer // the worker ends when it is closed
 	done  chan struct{}
+
+	exited bool // as far as the stage has heard
 }
 
-// startWorker starts this program again, as a worker.
-func startWorker(tk task, reports chan<- reported) (*worker, error) {
+// startWorker starts this program again, as a worker. What it reports, its
+// exit last, goes to reports, until nobody listens any more.
+func startWorker(tk task, reports chan<- reported, deaf <-chan struct{}) (*worker, error) {
 	arg, err := json.Marshal(tk)
 	if err != nil {
 		return nil, err
@@ -29,7 +32,7 @@ func startWorker(tk task, reports chan<- reported) (*worker, error) {
 	w := &worker{id: tk.ID, cmd: exec.Command(self), done: make(chan struct{})}
 	w.cmd.Env = append(os.Environ(), taskEnv+"="+string(arg))
 	w.cmd.Stderr = os.Stderr
-	w.cmd.SysProcAttr = ownGroup() // an interrupt is for the tour to handle
+	w.cmd.SysProcAttr = processAttributes()
 	if w.stdin, err = w.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -42,17 +45,21 @@ func startWorker(tk task, reports chan<- reported) (*worker, error) {
 	}
 	go func() {
 		defer close(w.done)
+		pass := func(e event) {
+			select {
+			case reports <- reported{e, w}:
+			case <-deaf:
+			}
+		}
 		for dec := json.NewDecoder(out); ; {
 			var e event
 			if dec.Decode(&e) != nil {
 				break
 			}
-			select {
-			case reports <- reported{e, w}:
-			default: // the tour does not listen any more
-			}
+			pass(e)
 		}
-		_ = w.cmd.Wait()
+		_ = w.cmd.Wait() // how it ended is in the state
+		pass(event{Kind: exited, Text: w.cmd.ProcessState.String()})
 	}()
 	return w, nil
 }

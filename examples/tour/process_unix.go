@@ -1,9 +1,9 @@
-//go:build unix
+//go:build unix && !linux
 
 package main
 
 import "syscall"
 
-// ownGroup keeps a worker out of the terminal's foreground group, so that an
-// interrupt reaches the tour alone.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// processAttributes keeps a worker out of the terminal's foreground group, so
+// that an interrupt reaches the tour alone, which then ends the workers.
+func processAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -28,10 +28,15 @@ type stage struct {
 
 	workers []*worker
 	reports chan reported
+	over    chan struct{} // closed when nobody takes reports any more
 	leader  *worker
 	term    uint64
 	since   time.Time // when it began to lead
+	tenures map[uint64]tenure
 }
+
+// tenure is a term as its leader saw it, in nanoseconds of the machine's clock.
+type tenure struct{ from, until int64 }
 
 // reported is an event of a worker.
 type reported struct {
@@ -40,6 +45,11 @@ type reported struct {
 }
 
 func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration) (*stage, error) {
+	opener, _, err := parseStore(url)
+	if err != nil {
+		return nil, err
+	}
+	ttl = cmp.Or(ttl, opener.ttl)
 	namespace := "tour-" + strings.ToLower(rand.Text()[:8]) // each run has its own
 	store, closeClient, err := openStore(url, &backend.Options{Namespace: namespace, TTL: ttl})
 	if err != nil {
@@ -47,7 +57,8 @@ func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration
 	}
 	s := &stage{
 		line: line, url: url, namespace: namespace, ttl: ttl,
-		store: store, closeClient: closeClient, reports: make(chan reported, 64),
+		store: store, closeClient: closeClient,
+		reports: make(chan reported, 64), over: make(chan struct{}), tenures: make(map[uint64]tenure),
 	}
 	line.say("tour", "using %s, namespace %s, TTL %v", url, namespace, ttl)
 	if _, _, err := store.Get(ctx, "work/none"); err != nil {
@@ -57,33 +68,49 @@ func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration
 	return s, nil
 }
 
-// close ends the workers and removes what the tour has stored.
+// close ends the workers and removes what the tour has stored; what belonged
+// to a worker that was killed goes when its session runs out.
 func (s *stage) close() {
+	close(s.over)
 	for _, w := range s.workers {
 		w.kill()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	s.removeKeys(ctx)
+	if len(s.workers) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := s.removeKeys(ctx); err != nil {
+			s.line.say("tour", "namespace %s is left behind: %v", s.namespace, err)
+		}
+	}
 	_ = s.store.Close()
 	s.closeClient()
 }
 
-func (s *stage) removeKeys(ctx context.Context) {
+func (s *stage) removeKeys(ctx context.Context) error {
 	const e = "election/leader/"
 	read, err := s.store.Read(ctx, driver.Dir("work"), driver.Dir(e+"tenure"), driver.Key(e+"term"))
 	if err != nil {
-		return
+		return err
 	}
-	for _, entry := range slices.Concat(read...) {
-		_, _ = s.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(entry.Key, entry.Version)}})
+	for entries := range slices.Chunk(slices.Concat(read...), driver.MaxOps) {
+		var txn backend.Txn
+		for _, entry := range entries {
+			txn.Ops = append(txn.Ops, driver.Delete(entry.Key, entry.Version))
+		}
+		switch result, err := s.store.Commit(ctx, txn); {
+		case err != nil:
+			return err
+		case !result.Applied:
+			return errors.New("somebody else writes to it")
+		}
 	}
+	return nil
 }
 
 // elect starts the workers; the first to join leads.
 func (s *stage) elect(ctx context.Context) error {
 	for i := range 4 {
-		w, err := startWorker(task{ID: fmt.Sprintf("worker-%d", i+1), URL: s.url, Namespace: s.namespace, TTL: s.ttl}, s.reports)
+		w, err := startWorker(task{ID: fmt.Sprintf("worker-%d", i+1), URL: s.url, Namespace: s.namespace, TTL: s.ttl}, s.reports, s.over)
 		if err != nil {
 			return err
 		}
@@ -100,7 +127,9 @@ func (s *stage) elect(ctx context.Context) error {
 func (s *stage) crash(ctx context.Context) error {
 	s.line.say("tour", "kill -9 %s", s.leader.id)
 	killed := time.Now()
-	s.leader.kill()
+	if err := s.leader.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
 	if err := s.awaitLeader(ctx); err != nil {
 		return err
 	}
@@ -130,20 +159,26 @@ func (s *stage) pause(ctx context.Context) error {
 
 // leave asks the leader to end.
 func (s *stage) leave(ctx context.Context) error {
-	s.line.say("tour", "%s is asked to leave (SIGTERM)", s.leader.id)
+	old := s.leader
+	s.line.say("tour", "%s is asked to leave (SIGTERM)", old.id)
 	asked := time.Now()
-	if err := s.leader.signal(syscall.SIGTERM); err != nil {
+	if err := old.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if err := s.awaitLeader(ctx); err != nil {
 		return err
+	}
+	for !old.exited {
+		if _, err := s.await(ctx, "the end of "+old.id, func(r reported) bool { return r.Kind == exited }); err != nil {
+			return err
+		}
 	}
 	s.line.say("tour", "%.0f ms from the request to the next leader", s.since.Sub(asked).Seconds()*1000)
 	return nil
 }
 
 // verify reads all that was ever written, in the order in which the store saw
-// it: if the terms never go back, no two led at once.
+// it: the terms never go back. Then it asks the same of the leaders' own words.
 func (s *stage) verify(ctx context.Context) error {
 	read, err := s.store.Read(ctx, driver.Dir("work"))
 	if err != nil {
@@ -173,6 +208,16 @@ func (s *stage) verify(ctx context.Context) error {
 		return fmt.Errorf("writes of %d terms, 4 have led", len(terms))
 	}
 	s.line.say("tour", "%d writes, and after the first of a term never one of an earlier term", len(entries))
+	for i, term := range terms[1:] {
+		before, this := s.tenures[terms[i]], s.tenures[term]
+		if before.until == 0 || this.from == 0 {
+			return fmt.Errorf("the leaders of terms %d and %d did not report when they led", terms[i], term)
+		}
+		if overlap := time.Duration(before.until - this.from); overlap >= 0 {
+			return fmt.Errorf("the leader of term %d held itself for the leader until %v after term %d began", terms[i], overlap, term)
+		}
+	}
+	s.line.say("tour", "by the leaders' own reports, none began while the one before held itself for the leader")
 	return nil
 }
 
@@ -236,15 +281,21 @@ func (s *stage) tell(r reported) error {
 	switch r.Kind {
 	case leading:
 		s.line.say(r.from.id, "leads, term %d", r.Term)
+		s.tenures[r.Term] = tenure{from: r.At}
 		if r.Term <= s.term {
 			return fmt.Errorf("term %d after %d", r.Term, s.term)
 		}
+	case trusted:
+		s.tenures[r.Term] = tenure{from: s.tenures[r.Term].from, until: r.At}
 	case ended:
 		s.line.say(r.from.id, "term %d is over: %s", r.Term, r.Text)
 	case refused:
 		s.line.say(r.from.id, "its write under term %d was refused: %s", r.Term, r.Text)
 	case applied:
 		return fmt.Errorf("a write under the old term %d was applied", r.Term)
+	case exited:
+		r.from.exited = true
+		s.line.say(r.from.id, "its process has ended: %s", r.Text)
 	case failed:
 		return fmt.Errorf("%s: %s", r.from.id, r.Text)
 	}

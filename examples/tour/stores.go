@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -14,11 +15,16 @@ import (
 	"github.com/quorate/quorate/backend/etcd"
 )
 
-// openers open a Store, by the scheme of its URL. The client is the caller's
-// to close, after the Store.
-var openers = map[string]func(hosts []string, options *backend.Options) (store *backend.Store, closeClient func(), err error){
-	"etcd":   openEtcd,
-	"consul": openConsul,
+// opener opens a Store. The client is the caller's to close, after the Store.
+type opener struct {
+	ttl  time.Duration // the shortest that the servers grant as they come
+	open func(hosts []string, options *backend.Options) (store *backend.Store, closeClient func(), err error)
+}
+
+// openers has one for each scheme of a URL.
+var openers = map[string]opener{
+	"etcd":   {2 * time.Second, openEtcd},
+	"consul": {10 * time.Second, openConsul},
 }
 
 func schemes() string {
@@ -30,14 +36,23 @@ func schemes() string {
 	return strings.Join(names, ", ")
 }
 
-// openStore opens the Store at a URL like etcd://host:port,host:port.
-func openStore(url string, options *backend.Options) (*backend.Store, func(), error) {
-	scheme, hosts, ok := strings.Cut(url, "://")
-	open := openers[scheme]
-	if !ok || open == nil || hosts == "" {
-		return nil, nil, fmt.Errorf("store %q: want one of %s with host:port", url, schemes())
+// parseStore takes apart a URL like etcd://host:port,host:port.
+func parseStore(url string) (opener, []string, error) {
+	scheme, hosts, _ := strings.Cut(url, "://")
+	o, known := openers[scheme]
+	if !known || hosts == "" {
+		return opener{}, nil, fmt.Errorf("store %q: want one of %s with host:port", url, schemes())
 	}
-	return open(strings.Split(hosts, ","), options)
+	return o, strings.Split(hosts, ","), nil
+}
+
+// openStore opens the Store at a URL.
+func openStore(url string, options *backend.Options) (*backend.Store, func(), error) {
+	o, hosts, err := parseStore(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.open(hosts, options)
 }
 
 func openEtcd(hosts []string, options *backend.Options) (*backend.Store, func(), error) {

@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 )
 
 // program builds the tour once for all tests of this process.
@@ -27,6 +30,7 @@ func program(t *testing.T) string {
 func TestTour(t *testing.T) {
 	exe := program(t)
 	t.Run("to-the-end", func(t *testing.T) { toTheEnd(t, exe) })
+	t.Run("given-store", func(t *testing.T) { givenStore(t, exe) })
 	t.Run("interrupted", func(t *testing.T) { interrupted(t, exe) })
 	t.Run("bad-arguments", func(t *testing.T) { badArguments(t, exe) })
 }
@@ -45,6 +49,7 @@ func toTheEnd(t *testing.T, exe string) {
 		`worker-\d +leads, term 2`,
 		`3 wait in line`,
 		`kill -9 worker-\d`,
+		`its process has ended: signal: killed`,
 		`worker-\d +leads, term 3`,
 		`worker-\d stands still`,
 		`worker-\d +leads, term 4`,
@@ -53,6 +58,7 @@ func toTheEnd(t *testing.T, exe string) {
 		`worker-\d +leads, term 5`,
 		`store +term 2: \d+ writes`,
 		`never one of an earlier term`,
+		`by the leaders' own reports, none began while`,
 		`Done in`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
@@ -60,6 +66,38 @@ func toTheEnd(t *testing.T, exe string) {
 			t.Fatalf("no %q in what follows\n%s", want, out)
 		}
 		rest = rest[at[1]:]
+	}
+}
+
+// givenStore: on a store that others use too, nothing stays that does not go
+// with a session.
+func givenStore(t *testing.T, exe string) {
+	server, err := startEtcd(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	if out, err := exec.Command(exe, "-store", server.url).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: []string{strings.TrimPrefix(server.url, "etcd://")}, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	reply, err := client.Get(t.Context(), "", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reply.Header.Revision < 40 {
+		t.Errorf("revision %d: the tour was somewhere else", reply.Header.Revision)
+	}
+	for _, kv := range reply.Kvs {
+		if kv.Lease == 0 {
+			t.Errorf("%s is left for good", kv.Key)
+		}
 	}
 }
 

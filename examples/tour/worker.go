@@ -31,16 +31,19 @@ type task struct {
 type event struct {
 	Kind string // one of the constants below
 	Term uint64
+	At   int64 // when, by the machine's clock, in nanoseconds; of leading and trusted
 	Text string
 }
 
 const (
 	leading = "leading" // began a term
+	trusted = "trusted" // held itself for the leader at that time
 	wrote   = "wrote"   // some guarded writes of a term were applied
 	ended   = "ended"   // the term's context has ended
 	refused = "refused" // a write under the old term was refused
 	applied = "applied" // or was not, which must never be
 	failed  = "failed"
+	exited  = "exited" // the process is gone; said by who waits for it
 )
 
 // workerMain is what a worker process does: it wants to lead until it is told
@@ -90,12 +93,20 @@ func work(ctx context.Context, tk task, report func(event)) error {
 // leadAndWrite is the body: it writes under its term until the term is over,
 // and then once more, as code would that does not heed its context.
 func leadAndWrite(ctx context.Context, store *backend.Store, lead *election.Leadership, report func(event)) error {
-	report(event{Kind: leading, Term: lead.Term()})
+	report(event{Kind: leading, Term: lead.Term(), At: time.Now().UnixNano()})
 	ticker := time.NewTicker(30 * time.Millisecond)
 	defer ticker.Stop()
+	done := 0
 	for n := 1; ctx.Err() == nil; n++ {
-		if write(ctx, store, lead, n) == nil && n == 10 {
-			report(event{Kind: wrote, Term: lead.Term()})
+		// The clock first: between an answer and a look at the clock the
+		// process may be paused.
+		if now := time.Now(); lead.Valid() {
+			report(event{Kind: trusted, Term: lead.Term(), At: now.UnixNano()})
+		}
+		if write(ctx, store, lead, n) == nil {
+			if done++; done == 10 {
+				report(event{Kind: wrote, Term: lead.Term()})
+			}
 		}
 		select {
 		case <-ctx.Done():
