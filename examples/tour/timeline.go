@@ -36,7 +36,8 @@ func (l *timeline) summary() {
 	fmt.Fprintf(l.out, `
 Done in %.1f s. What you saw:
   term      the number of a tenure in office. It only grows, so it tells old from new.
-  crash     the store waits one TTL for the dead leader, then the next in line leads.
+  crash     the store waits one TTL for the dead leader (Consul up to two), then the
+            next in line leads.
   pause     a process that stood still cannot know that its time is over. Its own clock
             tells it as soon as it runs again, and the store refuses what it writes
             under its old term.
