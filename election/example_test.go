@@ -80,13 +80,13 @@ func ExampleLeadership_Guard() {
 		return backend.Txn{Ops: []driver.Op{driver.Create("balance/"+value, nil)}}
 	}
 	first := campaign(old)
-	defer first.Resign(ctx) // when its work has stopped, though it was lost
+	defer func() { _ = first.Resign(ctx) }() // says that its work has stopped
 	_, err = old.Commit(ctx, balance("100"), first.Guard())
 	fmt.Println("the leader writes:", err)
 
 	connection.Cut() // the network fails, and the store gives up on the leader
 	second := campaign(next)
-	defer second.Resign(ctx)
+	defer func() { _ = second.Resign(ctx) }()
 	fmt.Println("the next term is higher:", second.Term() > first.Term())
 
 	connection.Heal()
