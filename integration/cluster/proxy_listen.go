@@ -1,13 +1,23 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 )
 
 // dialTimeout bounds how long a proxy tries to reach a server of this host.
 const dialTimeout = 5 * time.Second
+
+// A port is free for sure a moment after it was closed: when this process
+// starts another, the new one has copies of all that is open until it runs its
+// own program, a listener that was closed meanwhile included.
+const (
+	freedWithin = 2 * time.Second
+	freedCheck  = time.Millisecond
+)
 
 // listen accepts connections, if the proxy does not already. The lock is held.
 func (p *Proxy) listen() error {
@@ -15,6 +25,10 @@ func (p *Proxy) listen() error {
 		return nil
 	}
 	listener, err := net.Listen("tcp", p.Addr())
+	for deadline := time.Now().Add(freedWithin); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
+		time.Sleep(freedCheck)
+		listener, err = net.Listen("tcp", p.Addr())
+	}
 	if err != nil {
 		return fmt.Errorf("a proxy to %s: %w", p.target, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -151,6 +152,31 @@ func newProxy(t *testing.T) (*Proxy, *echo) {
 	}
 	t.Cleanup(p.Close)
 	return p, e
+}
+
+// A process that is being started has for a moment a copy of every listener
+// that was open when it began, also of one that is closed by now.
+func TestProxyListensWhileProcessesStart(t *testing.T) {
+	var done sync.WaitGroup
+	defer done.Wait()
+	for range 4 {
+		done.Go(func() {
+			for range 100 {
+				if err := exec.Command("true").Run(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	e := newEcho(t)
+	for range 500 {
+		p, err := NewProxy(e.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Close()
+	}
 }
 
 func TestProxyPassesAndCounts(t *testing.T) {
