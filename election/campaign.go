@@ -2,7 +2,6 @@ package election
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
@@ -119,10 +118,10 @@ func (c *candidate) round(ctx context.Context) (lead *Leadership, rejoin bool, e
 	if err != nil {
 		return nil, false, err
 	}
-	if err := c.sweep(ctx, st, c.session, c.nonce); err != nil {
+	if raised, err := c.raise(ctx, st, c.session); raised || err != nil {
 		return nil, false, err
 	}
-	if raised, err := c.raise(ctx, st, c.session); raised || err != nil {
+	if err := c.sweep(ctx, st, c.session, c.nonce); err != nil {
 		return nil, false, err
 	}
 	own, place := st.entryOf(c.entry)
@@ -148,42 +147,6 @@ func (c *candidate) round(ctx context.Context) (lead *Leadership, rejoin bool, e
 	}
 	lead, err = c.take(ctx, st, own)
 	return lead, false, err
-}
-
-// raise puts the term up to what this process remembers, if the store shows a
-// lower one. It says whether that was called for: st is outdated then.
-func (e *Election) raise(ctx context.Context, st *state, session *backend.Session) (bool, error) {
-	high := e.highest()
-	if high.Number <= st.term.doc.Number {
-		return false, nil
-	}
-	value := encode(termDocument{tenure: high, Holder: st.term.doc.Holder, TTLMillis: st.longest(session.TTL()).Milliseconds()})
-	op := driver.Create(e.keys.term, value)
-	if st.term.there {
-		op = driver.Put(e.keys.term, value, st.term.entry.Version)
-	}
-	_, err := e.commit(ctx, driver.Txn{Ops: []driver.Op{op}})
-	return true, err
-}
-
-// baseMark creates a mark where there is none: a take always names one.
-func (c *candidate) baseMark(ctx context.Context) error {
-	base := tenure{Number: max(c.highest().Number, 1), Nonce: rand.Text()}
-	_, err := c.commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(c.keys.mark(base), c.markValue())}})
-	return err
-}
-
-func (c *candidate) markValue() []byte {
-	return encode(markDocument{Holder: c.opts.ID, TTLMillis: c.session.TTL().Milliseconds()})
-}
-
-func (c *candidate) dropMarks(ctx context.Context, marks []mark) error {
-	var ops []driver.Op
-	for _, m := range marks[:min(len(marks), driver.MaxOps)] {
-		ops = append(ops, driver.Delete(m.entry.Key, m.entry.Version))
-	}
-	_, err := c.commit(ctx, driver.Txn{Ops: ops})
-	return err
 }
 
 // officeTaken is for a candidate at the head that finds the office taken. It
@@ -223,7 +186,7 @@ func (c *candidate) take(ctx context.Context, st *state, own backend.Entry) (*Le
 	}
 	mine := tenure{Number: number + 1, Nonce: c.nonce}
 	office := driver.CreateEphemeral(c.keys.office, encode(officeDocument{tenure: mine, Holder: c.opts.ID, Meta: c.opts.Meta}))
-	mark := driver.Create(c.keys.mark(mine), c.markValue())
+	mark := driver.Create(c.keys.mark(mine), c.markValue(c.session))
 	termValue := encode(termDocument{tenure: mine, Holder: c.opts.ID, TTLMillis: c.session.TTL().Milliseconds()})
 	term := driver.Create(c.keys.term, termValue)
 	if st.term.there {

@@ -215,11 +215,6 @@ func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 			lost = true // refused although it stood: leave the term as it is
 			return errRefused
 		}
-		// Whoever comes next may not have seen this term, and the office is
-		// what keeps it waiting: first the term, then the office.
-		if _, err := e.raise(ctx, st, l.session); err != nil {
-			return err
-		}
 		return e.clear(ctx, st, l.session, l.nonce)
 	})
 	if err != nil {

@@ -344,7 +344,7 @@ func (s *simulation) check() {
 	}
 	for i, later := range s.tenures {
 		for _, earlier := range s.tenures[:i] {
-			if overlap := earlier.end.Sub(later.start); overlap > allowed {
+			if overlap := overlap(earlier, later); overlap > allowed {
 				s.t.Errorf("term %d of %d and term %d of %d overlap by %v, allowed is %v", earlier.term, earlier.who, later.term, later.who, overlap, allowed)
 			}
 			if s.kinds == "gentle" && later.term <= earlier.term {
@@ -355,4 +355,16 @@ func (s *simulation) check() {
 	if len(s.tenures) == 0 {
 		s.t.Error("nobody ever led")
 	}
+}
+
+// overlap returns for how long both led.
+func overlap(a, b *simTenure) time.Duration {
+	began, ended := a.start, a.end
+	if b.start.After(began) {
+		began = b.start
+	}
+	if b.end.Before(ended) {
+		ended = b.end
+	}
+	return ended.Sub(began)
 }

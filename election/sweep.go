@@ -65,10 +65,14 @@ func (e *Election) sweep(ctx context.Context, st *state, session *backend.Sessio
 }
 
 // clear deletes what st shows of the campaign with nonce: first the office, on
-// conditions that hold for no other tenure, and lastly the queue entry.
+// conditions that hold for no other tenure and once its number is secure, and
+// lastly the queue entry.
 func (e *Election) clear(ctx context.Context, st *state, session *backend.Session, nonce string) error {
 	entry, place := st.entryOf(e.keys.entry(nonce))
 	if office := st.office; office.there && office.doc.Nonce == nonce && office.entry.Lease == session.ID() {
+		if err := e.secure(ctx, st, session); err != nil {
+			return err
+		}
 		txn := driver.Txn{Ops: []driver.Op{driver.Delete(e.keys.office, office.entry.Version)}}
 		if m, ok := st.markOf(office.doc.tenure); ok {
 			txn.Unchanged = []driver.Condition{{Key: m.entry.Key, Version: m.entry.Version}}
