@@ -1,12 +1,10 @@
 package conformance
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,67 +53,6 @@ func (r *etcdRig) protect(t testing.TB) {
 	must(t, err)
 }
 
-// everything makes each kind of call with keys in dir.
-func (p *etcdPeer) everything(ctx context.Context, t testing.TB, dir string) {
-	t.Helper()
-	lease, err := p.driver.Grant(ctx, etcdTTL)
-	must(t, err)
-	a, b := dir+"/a", dir+"/b"
-	seen := make(chan int, 100)
-	watching, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- p.driver.Watch(watching, driver.Dir(dir), func(entries []driver.Entry) { seen <- len(entries) })
-	}()
-	await := func(what string, is func(n int) bool) {
-		t.Helper()
-		for {
-			select {
-			case n := <-seen:
-				if is(n) {
-					return
-				}
-			case err := <-ended:
-				t.Fatalf("Watch = %v, before it showed %s", err, what)
-			case <-ctx.Done():
-				t.Fatalf("the watch never showed %s", what)
-			}
-		}
-	}
-	await("the empty directory", func(n int) bool { return n == 0 })
-	commit := func(txn driver.Txn) []driver.Version {
-		t.Helper()
-		result, err := p.driver.Commit(ctx, txn)
-		must(t, err)
-		if !result.Applied {
-			t.Fatalf("refused: %+v", result)
-		}
-		return result.Versions
-	}
-	v := commit(driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral(a, nil), driver.Create(b, nil)}})
-	await("both keys", func(n int) bool { return n == 2 })
-	v = commit(driver.Txn{Ops: []driver.Op{driver.Put(a, []byte("1"), v[0]), driver.Put(b, []byte("1"), v[1])}})
-	refused, err := p.driver.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(a, nil)}})
-	must(t, err)
-	if e := refused.Current[a]; refused.Applied || e.Lease != lease.ID() {
-		t.Errorf("a create of what is there: %+v, want it refused, with the key under its lease", refused)
-	}
-	_, err = lease.Renew(ctx)
-	must(t, err)
-	commit(driver.Txn{Unchanged: []driver.Condition{{Key: a, Version: v[0]}}, Ops: []driver.Op{driver.Delete(b, v[1])}})
-	read, err := p.driver.Read(ctx, driver.Key(a), driver.Dir(dir), driver.Dir(etcdNamespace))
-	must(t, err)
-	if len(read[0]) != 1 || len(read[1]) != 1 {
-		t.Errorf("read %+v", read)
-	}
-	must(t, lease.Revoke(ctx))
-	await("the end of the lease's key", func(n int) bool { return n == 0 })
-	stop()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("Watch = %v", err)
-	}
-}
-
 // TestEtcdAuth: what the documentation says suffices does, and what is refused
 // is ErrDenied, each time.
 func TestEtcdAuth(t *testing.T) {
@@ -124,7 +61,7 @@ func TestEtcdAuth(t *testing.T) {
 	ctx, cancel := etcdContext(t)
 	defer cancel()
 	writer := rig.peerWith(t, clientv3.Config{Username: "writer", Password: etcdPassword})
-	writer.everything(ctx, t, etcdNamespace+"/auth")
+	everything(ctx, t, writer.driver, etcdNamespace, etcdTTL)
 
 	reader := rig.peerWith(t, clientv3.Config{Username: "reader", Password: etcdPassword})
 	_, err := reader.driver.Read(ctx, driver.Dir(etcdNamespace))
@@ -165,13 +102,6 @@ func TestEtcdAuth(t *testing.T) {
 	denied(t, "Renew of a lease with a key of others", err)
 }
 
-func denied(t testing.TB, what string, err error) {
-	t.Helper()
-	if !errors.Is(err, driver.ErrDenied) {
-		t.Errorf("%s = %v, want ErrDenied", what, err)
-	}
-}
-
 // TestEtcdTokenExpiry lets tokens that live for 2 s expire, several times over,
 // under a lease, under watches, and between calls.
 func TestEtcdTokenExpiry(t *testing.T) {
@@ -203,7 +133,7 @@ func TestEtcdTokenExpiry(t *testing.T) {
 		}
 		// The stream of the first watch was opened with a token that has
 		// expired: another watch has to do without it.
-		p.everything(ctx, t, fmt.Sprintf("%s/round-%d", etcdNamespace, round))
+		everything(ctx, t, p.driver, etcdNamespace, etcdTTL)
 		value := fmt.Sprint(round)
 		rig.put(t, watched, value)
 		awaitValue(t, values, value)

@@ -117,7 +117,7 @@ func TestEtcdTLS(t *testing.T) {
 		})
 		return &etcdPeer{driver: d, client: client}
 	}
-	open(ca.clientTLS(t, "writer")).everything(ctx, t, etcdNamespace+"/tls")
+	everything(ctx, t, open(ca.clientTLS(t, "writer")).driver, etcdNamespace, etcdTTL)
 
 	_, err := open(ca.clientTLS(t, "reader")).driver.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(etcdNamespace+"/tls", nil)}})
 	denied(t, "the certificate of one who may only read: Commit", err)
