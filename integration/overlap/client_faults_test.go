@@ -86,30 +86,32 @@ func pausedWithReply(t *testing.T, c *contest) {
 // side, each in an election of its own.
 func runClientFaults(t *testing.T, store string) {
 	r := startRig(t, store)
+	var sums summaries
+	recipes := []string{"ours"}
+	if os.Getenv("QUORATE_STOCK") != "" {
+		recipes = append(recipes, "stock")
+	}
 	for round := range rounds(t) {
 		t.Run(fmt.Sprintf("round-%d", round+1), func(t *testing.T) {
 			for _, f := range clientFaults() {
-				t.Run("ours/"+f.name, func(t *testing.T) {
-					t.Parallel()
-					c := r.contest(t, fmt.Sprintf("%s-%d", f.name, round), task{})
-					f.do(t, c)
-					c.stop(t)
-					v := judge(c.lines(t), f.paused)
-					t.Log(v)
-					v.require(t)
-				})
-				if os.Getenv("QUORATE_STOCK") != "" {
-					t.Run("stock/"+f.name, func(t *testing.T) {
+				for _, recipe := range recipes {
+					t.Run(recipe+"/"+f.name, func(t *testing.T) {
 						t.Parallel()
-						c := r.contest(t, fmt.Sprintf("stock-%s-%d", f.name, round), task{Stock: true})
+						c := r.contest(t, fmt.Sprintf("%s-%s-%d", recipe, f.name, round), task{Stock: recipe == "stock"})
 						f.do(t, c)
 						c.stop(t)
-						t.Log(judge(c.lines(t), f.paused))
+						v := judge(c.lines(t), f.paused)
+						t.Log(v)
+						sums.add(recipe+" "+f.name, v)
+						if recipe == "ours" {
+							v.require(t)
+						}
 					})
 				}
 			}
 		})
 	}
+	t.Logf("%s, TTL %v, two candidates:\n%s", store, r.system.ttl, sums.table())
 }
 
 // require fails the test where the promise is broken.
