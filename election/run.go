@@ -35,7 +35,7 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 		if err != nil {
 			return err
 		}
-		err, lost := e.serve(ctx, lead, body)
+		lost, err := e.serve(ctx, lead, body)
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("election %q: %w", e.name, context.Cause(ctx))
@@ -45,8 +45,9 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 	}
 }
 
-// serve runs body under lead and ends the leadership after it.
-func (e *Election) serve(ctx context.Context, lead *Leadership, body func(context.Context, *Leadership) error) (err error, lost bool) {
+// serve runs body under lead and ends the leadership after it. It reports
+// whether that was lost, and what body returned.
+func (e *Election) serve(ctx context.Context, lead *Leadership, body func(context.Context, *Leadership) error) (lost bool, err error) {
 	defer func() {
 		// In a defer, so that a panic in body leaves no office behind.
 		lost = errors.Is(context.Cause(lead.ctx), ErrLost)
@@ -54,5 +55,5 @@ func (e *Election) serve(ctx context.Context, lead *Leadership, body func(contex
 		defer cancel()
 		lead.once.Do(func() { lead.end(end, err) })
 	}()
-	return body(lead.ctx, lead), false
+	return false, body(lead.ctx, lead)
 }

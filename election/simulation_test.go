@@ -2,9 +2,9 @@ package election_test
 
 import (
 	"context"
-
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -257,9 +257,7 @@ func (s *simulation) disaster() {
 
 func clone(m map[*simTenure]bool) map[*simTenure]bool {
 	c := make(map[*simTenure]bool, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
+	maps.Copy(c, m)
 	return c
 }
 

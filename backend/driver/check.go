@@ -26,7 +26,7 @@ func CheckPath(path string) error {
 		return fmt.Errorf("%w: the key is empty", ErrInvalid)
 	}
 	if len(path) > MaxKeyBytes {
-		return fmt.Errorf("%w: key of %d bytes, at most %d are allowed: %.40q...", ErrInvalid, len(path), MaxKeyBytes, path)
+		return fmt.Errorf("%w: key of %d bytes, at most %d are allowed: it begins with %.40q", ErrInvalid, len(path), MaxKeyBytes, path)
 	}
 	for component := range strings.SplitSeq(path, "/") {
 		switch component {

@@ -44,11 +44,7 @@ func (l *lease) tend() {
 	for {
 		select {
 		case <-l.Lease.Lost():
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			if !l.early {
-				close(l.lost)
-			}
+			l.relay()
 			return
 		case <-ticker.C:
 			if l.outstays() {
@@ -57,6 +53,15 @@ func (l *lease) tend() {
 		case <-l.d.life.Done():
 			return
 		}
+	}
+}
+
+// relay passes on that the lease is lost, unless that was said already.
+func (l *lease) relay() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.early {
+		close(l.lost)
 	}
 }
 

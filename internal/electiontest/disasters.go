@@ -60,12 +60,11 @@ func (l *ledger) after(t testing.TB, n int, d time.Duration) *tenure {
 	t.Helper()
 	for {
 		l.mu.Lock()
-		changed := l.changed
-		if len(l.tenures) > n {
-			defer l.mu.Unlock()
-			return l.tenures[len(l.tenures)-1]
-		}
+		tenures, changed := l.tenures, l.changed
 		l.mu.Unlock()
+		if len(tenures) > n {
+			return tenures[len(tenures)-1]
+		}
 		within(t, d, "somebody leads", changed)
 	}
 }
