@@ -101,7 +101,7 @@ func TestClassify(t *testing.T) {
 				errRefused, driver.ErrUnavailable, driver.ErrIndeterminate, driver.ErrSessionLost,
 				driver.ErrDenied, driver.ErrTooLarge, driver.ErrInvalid,
 			} {
-				if errors.Is(got, sentinel) != (sentinel == c.want) {
+				if errors.Is(got, sentinel) != errors.Is(c.want, sentinel) {
 					t.Errorf("classify: %v; want %v", got, c.want)
 				}
 			}

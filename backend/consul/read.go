@@ -131,7 +131,8 @@ func consistent(ctx context.Context) *api.QueryOptions {
 func (d *Driver) query(ctx context.Context, m mark, t driver.Target, after uint64) (s state, _ error) {
 	var pairs api.KVPairs
 	ask := func(ctx context.Context) (err error) {
-		options, meta := consistent(ctx), (*api.QueryMeta)(nil)
+		options := consistent(ctx)
+		var meta *api.QueryMeta
 		if after > 0 {
 			options.WaitIndex, options.WaitTime = after, d.opts.Wait
 		}

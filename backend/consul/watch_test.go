@@ -3,6 +3,7 @@ package consul
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -39,7 +40,10 @@ func watch(t *testing.T, d *Driver, target driver.Target) *watching {
 	t.Cleanup(func() {
 		cancel()
 		select {
-		case <-w.done:
+		case err := <-w.done:
+			if !errors.Is(err, context.Canceled) && !errors.Is(err, driver.ErrClosed) {
+				t.Errorf("Watch = %v", err)
+			}
 		case <-time.After(10 * time.Second):
 			t.Error("a watch did not end with its context")
 		}

@@ -117,8 +117,11 @@ func (v verdict) String() string {
 func TestJudge(t *testing.T) {
 	ms := int64(time.Millisecond)
 	two := []line{
-		{at: 1 * ms, kind: "valid", term: 1}, {at: 5 * ms, kind: "valid", term: 1}, {at: 9 * ms, kind: "alive", term: 1},
-		{at: 4 * ms, kind: "valid", term: 2, who: 1}, {at: 10 * ms, kind: "stale-applied", term: 1},
+		{at: 1 * ms, kind: "valid", term: 1},
+		{at: 5 * ms, kind: "valid", term: 1},
+		{at: 9 * ms, kind: "alive", term: 1},
+		{at: 4 * ms, kind: "valid", term: 2, who: 1},
+		{at: 10 * ms, kind: "stale-applied", term: 1},
 	}
 	v := judge(slices.Clone(two), false)
 	if v.overlap != 5*time.Millisecond || v.stale != 1 || v.applied != 1 || v.tenures != 2 {
