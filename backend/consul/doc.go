@@ -32,7 +32,9 @@
 //	consul catalog: PUT /v1/catalog/register {"Node": "quorate", "Address": "127.0.0.1"}
 //
 // and named in Options.Node; the policy then names that node. This package
-// registers no node. No health check is attached to a session: a flapping
+// registers no node. A server that nobody could reach for a while is taken out
+// of the catalog as well, by Consul's autopilot, and registers itself again;
+// until then the Store waits for its next session. No health check is attached to a session: a flapping
 // agent costs nothing.
 //
 // # Connections

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -24,8 +25,9 @@ const (
 // the zero value of each field.
 type Options struct {
 	// Node is the node of the catalog that sessions hang on; by default that
-	// of the agent which the client talks to. It must be registered: a session
-	// cannot be granted on a node that is not (ErrInvalid).
+	// of the agent which the client talks to. It must be registered: to name
+	// one that is not is ErrInvalid. One that was there, and an agent's own,
+	// are waited for: agents register themselves again.
 	Node string
 
 	// MaxBlockingQueries bounds the blocking queries, each with a connection
@@ -72,6 +74,8 @@ type Driver struct {
 	active int           // calls under way
 	idle   chan struct{} // closed when the last of them has ended after Close
 	leases map[string]*lease
+
+	granted atomic.Bool // a session, ever
 
 	indexes indexes
 	queries queries

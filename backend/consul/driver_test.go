@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -142,6 +143,7 @@ func TestLeftOut(t *testing.T) {
 type sessions struct {
 	info, renew atomic.Int32 // status, or 0 for 200
 	created     atomic.Value // the body
+	nodeless    atomic.Bool  // the node is not in the catalog
 }
 
 func (s *sessions) serve(w http.ResponseWriter, r *http.Request, body []byte) bool {
@@ -162,6 +164,10 @@ func (s *sessions) serve(w http.ResponseWriter, r *http.Request, body []byte) bo
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/session/create"):
+		if s.nodeless.Load() {
+			http.Error(w, "rpc error making call: apply failed: Missing node registration", http.StatusInternalServerError)
+			return true
+		}
 		s.created.Store(string(body))
 		_ = json.NewEncoder(w).Encode(one[0])
 	case strings.HasPrefix(r.URL.Path, "/v1/session/info"):
@@ -197,6 +203,42 @@ func TestSessionIsMade(t *testing.T) {
 		if got[key] != want {
 			t.Errorf("%s is %v, want %s", key, got[key], want)
 		}
+	}
+}
+
+// TestNodeIsMissing: a node that was never there is a mistake, and worth an
+// error; one that went will come again. An agent whose server was unreachable
+// for a while is taken out of the catalog, and registers itself when it is back.
+func TestNodeIsMissing(t *testing.T) {
+	for name, c := range map[string]struct {
+		node    string
+		granted bool // a session before
+		want    error
+	}{
+		"the agent's own":         {"", false, driver.ErrUnavailable},
+		"named, never there":      {"anchor", false, driver.ErrInvalid},
+		"named, and it was there": {"anchor", true, driver.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, s := newFake(t), new(sessions)
+			f.setBefore(s.serve)
+			d := f.open(t, &Options{Node: c.node}, nil)
+			if c.granted {
+				if _, err := d.Grant(t.Context(), 10*time.Second); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.nodeless.Store(true)
+			_, err := d.Grant(t.Context(), 10*time.Second)
+			var native api.StatusError
+			if !errors.Is(err, c.want) || !errors.As(err, &native) || !strings.Contains(err.Error(), fmt.Sprintf("node %q", c.node)) {
+				t.Errorf("Grant = %v, want %v with the node's name", err, c.want)
+			}
+			s.nodeless.Store(false)
+			if _, err := d.Grant(t.Context(), 10*time.Second); err != nil {
+				t.Errorf("once the node is there: %v", err)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,18 +50,32 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		return err
 	})
 	if err != nil {
-		err = classify(err, false, false)
-		var status api.StatusError
-		if errors.Is(err, driver.ErrInvalid) && errors.As(err, &status) {
-			err = fmt.Errorf("session with a TTL of %v on node %q: %w", ttl, d.opts.Node, err)
-		}
-		return nil, d.ended(call, err)
+		return nil, d.ended(call, d.notGranted(ttl, err))
 	}
+	d.granted.Store(true)
 	l := &lease{d: d, id: id, ttl: ttl, lost: make(chan struct{})}
 	d.mu.Lock()
 	d.leases[id] = l
 	d.mu.Unlock()
 	return l, nil
+}
+
+// notGranted says what a failed Grant means.
+//
+// A node that is missing is a mistake if it was named and never was there.
+// Otherwise it is on its way back: an agent that nobody could reach for a while
+// is taken out of the catalog, and registers itself again within moments.
+func (d *Driver) notGranted(ttl time.Duration, err error) error {
+	classified := classify(err, false, false)
+	var status api.StatusError
+	if !errors.Is(classified, driver.ErrInvalid) || !errors.As(err, &status) {
+		return classified
+	}
+	missing := strings.Contains(status.Body, "Missing node registration")
+	if missing && (d.opts.Node == "" || d.granted.Load()) {
+		classified = fmt.Errorf("%w: %w", driver.ErrUnavailable, err)
+	}
+	return fmt.Errorf("session with a TTL of %v on node %q: %w", ttl, d.opts.Node, classified)
 }
 
 func (l *lease) ID() string            { return l.id }
