@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -80,6 +81,8 @@ func lead(ctx context.Context, tk task, j *journal) error {
 	if err != nil {
 		return err
 	}
+	var stale sync.WaitGroup
+	defer stale.Wait()
 	return e.Run(ctx, func(leading context.Context, l *election.Leadership) error {
 		j.write("began", l.Term(), "")
 		for leading.Err() == nil {
@@ -87,13 +90,14 @@ func lead(ctx context.Context, tk task, j *journal) error {
 			pause(every)
 		}
 		j.write("ended", l.Term(), context.Cause(leading).Error())
-		tryStale(ctx, tk, store, l, j)
+		stale.Go(func() { tryStale(ctx, tk, store, l, j) })
 		return nil
 	})
 }
 
 // tryStale writes to the store under the guard of a leadership that has ended,
-// until it is refused.
+// until it is refused. The body does not wait for that: while it runs the
+// office is not given up, and the writes are applied as long as it stands.
 func tryStale(ctx context.Context, tk task, store *backend.Store, l *election.Leadership, j *journal) {
 	ctx, cancel := context.WithTimeout(ctx, 10*tk.TTL)
 	defer cancel()
