@@ -1,0 +1,231 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// maxParentRounds bounds how often the parents of a commit's keys are made:
+// nothing of ours deletes them.
+const maxParentRounds = driver.MaxOps + 2
+
+// Commit sends one multi, over the lease's connection if it names one. It is
+// sent again only after it was refused for want of a parent node.
+func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	if err := txn.Check(); err != nil {
+		return driver.Result{}, err
+	}
+	call, end, err := d.begin(ctx)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	defer end()
+	result, err := d.commit(call, txn)
+	return result, d.ended(call, err)
+}
+
+func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	link, judge, err := d.linkFor(ctx, txn.Lease)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	generation, err := d.history.of(ctx, link)
+	if err != nil {
+		return driver.Result{}, classify(err, false)
+	}
+	m, possible := d.operations(txn)
+	if !possible || !fresh(txn, generation) {
+		return d.refused(ctx, txn), nil
+	}
+	for range maxParentRounds {
+		results, sent, err := m.send(ctx, link)
+		orphan, refused := m.refusal(results)
+		switch {
+		case err == nil:
+			return m.applied(txn, results, generation)
+		case orphan != "":
+			if err := d.makeParents(ctx, link, orphan); err != nil {
+				return driver.Result{}, judge(err)
+			}
+		case refused && errors.Is(err, zk.ErrNotEmpty) && m.blind:
+			return m.applied(txn, results, generation) // a directory, and no key
+		case refused && m.contentWithout(err):
+			return m.applied(txn, results, generation)
+		case refused && isConflict(err):
+			return d.refused(ctx, txn), nil
+		case refused:
+			return driver.Result{}, classify(err, false)
+		default:
+			return driver.Result{}, judge(classify(err, sent && len(txn.Ops) > 0))
+		}
+	}
+	return driver.Result{}, fmt.Errorf("%w: somebody deletes the parents of the keys as they are made", driver.ErrUnavailable)
+}
+
+// linkFor returns a link for a commit, and what is to be made of its errors.
+func (d *Driver) linkFor(ctx context.Context, id string) (*link, func(error) error, error) {
+	if id == "" {
+		link, err := d.common.up(ctx)
+		return link, func(err error) error { return err }, err
+	}
+	d.mu.Lock()
+	l := d.leases[id]
+	d.mu.Unlock()
+	if l == nil {
+		return nil, nil, fmt.Errorf("%w: no session %s of this driver stands", driver.ErrSessionLost, id)
+	}
+	l.used()
+	link, err := l.up(ctx)
+	return link, l.judge, err
+}
+
+// multi is a txn in ZooKeeper's words.
+type multi struct {
+	ops []any
+	// at is where in ops each operation of the txn has its result.
+	at []int
+	// blind: it is a delete of one key in any state.
+	blind bool
+}
+
+// operations spells txn, and reports whether it can be applied at all.
+func (d *Driver) operations(txn driver.Txn) (*multi, bool) {
+	m := &multi{}
+	for _, c := range txn.Unchanged {
+		version, possible := ofVersion(c.Version)
+		if !possible || version == -1 {
+			return nil, false
+		}
+		m.ops = append(m.ops, &zk.CheckVersionRequest{Path: nodePath(c.Key), Version: version})
+	}
+	for _, op := range txn.Ops {
+		if !d.operation(m, txn, op) {
+			return nil, false
+		}
+	}
+	return m, true
+}
+
+func (d *Driver) operation(m *multi, txn driver.Txn, op driver.Op) bool {
+	path := nodePath(op.Key)
+	version, possible := ofVersion(op.Version)
+	switch {
+	case op.Kind == driver.OpCreate && op.Ephemeral:
+		m.ops = append(m.ops, &zk.CreateRequest{Path: path, Data: dataOf(op.Value), Acl: d.opts.ACL, Flags: zk.FlagEphemeral})
+	case op.Kind == driver.OpCreate:
+		m.ops = append(m.ops, &zk.CreateRequest{Path: path, Data: dataOf(op.Value), Acl: d.opts.ACL})
+	case op.Kind == driver.OpDelete && op.Version.IsZero():
+		m.blind = true // Check has seen to it that it is alone
+		m.ops = append(m.ops, &zk.DeleteRequest{Path: path, Version: -1})
+	case !possible || version == -1:
+		// Nothing of ours ever has -1 (see below), which ZooKeeper does not
+		// compare.
+		return false
+	case op.Kind == driver.OpDelete:
+		m.ops = append(m.ops, &zk.DeleteRequest{Path: path, Version: version})
+	default:
+		m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: version})
+		if version == -2 {
+			// After 2^32 - 2 puts the version comes to -1. It is passed over by
+			// another put in the same step.
+			m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: -1})
+		}
+	}
+	m.at = append(m.at, len(m.ops)-1)
+	return true
+}
+
+func (m *multi) send(ctx context.Context, l *link) ([]zk.MultiResponse, bool, error) {
+	return ask(ctx, l, func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(m.ops...) })
+}
+
+// refusal reports whether the server refused the multi for one of its
+// operations: then nothing of it was applied, whatever the reason. If it was
+// for want of a parent it returns the path of the orphan.
+func (m *multi) refusal(results []zk.MultiResponse) (orphan string, refused bool) {
+	if len(results) != len(m.ops) {
+		return "", false
+	}
+	for i, r := range results {
+		if r.Error == nil {
+			continue
+		}
+		if create, ok := m.ops[i].(*zk.CreateRequest); ok && errors.Is(r.Error, zk.ErrNoNode) {
+			return create.Path, true
+		}
+		return "", true
+	}
+	return "", false
+}
+
+func isConflict(err error) bool {
+	return errors.Is(err, zk.ErrNodeExists) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrBadVersion)
+}
+
+// contentWithout reports whether err says that there was nothing to delete,
+// and that is enough.
+func (m *multi) contentWithout(err error) bool { return m.blind && errors.Is(err, zk.ErrNoNode) }
+
+func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation uint64) (driver.Result, error) {
+	result := driver.Result{Applied: true, Versions: make([]driver.Version, len(txn.Ops))}
+	for i, op := range txn.Ops {
+		switch op.Kind {
+		case driver.OpCreate:
+			result.Versions[i] = toVersion(0, generation)
+		case driver.OpPut:
+			if len(results) != len(m.ops) || results[m.at[i]].Stat == nil {
+				return driver.Result{}, fmt.Errorf("%w: it was applied, but the reply says nothing of %q", driver.ErrIndeterminate, op.Key)
+			}
+			result.Versions[i] = toVersion(results[m.at[i]].Stat.Version, generation)
+		case driver.OpDelete:
+		}
+	}
+	return result, nil
+}
+
+// refused is the result of a commit that was not applied: with what stands
+// there now, if that can be read.
+func (d *Driver) refused(ctx context.Context, txn driver.Txn) driver.Result {
+	targets := make([]driver.Target, 0, len(txn.Unchanged)+len(txn.Ops))
+	for _, c := range txn.Unchanged {
+		targets = append(targets, driver.Key(c.Key))
+	}
+	for _, op := range txn.Ops {
+		targets = append(targets, driver.Key(op.Key))
+	}
+	states, err := d.read(ctx, targets)
+	if err != nil {
+		return driver.Result{}
+	}
+	current := make(map[string]driver.Entry, len(targets))
+	for _, entries := range states {
+		for _, e := range entries {
+			current[e.Key] = e
+		}
+	}
+	return driver.Result{Current: current}
+}
+
+// makeParents makes the nodes above path that are missing. They stay: they
+// have no data, so they are no keys, and cost next to nothing.
+func (d *Driver) makeParents(ctx context.Context, l *link, path string) error {
+	above := parents(path[1:])
+	for i := len(above) - 1; i >= 0 && i < len(above); {
+		_, _, err := ask(ctx, l, func(c *zk.Conn) (string, error) { return c.Create(above[i], nil, 0, d.opts.ACL) })
+		switch {
+		case err == nil, errors.Is(err, zk.ErrNodeExists):
+			i++
+		case errors.Is(err, zk.ErrNoNode):
+			i--
+		default:
+			// The commit itself was refused.
+			return classify(fmt.Errorf("making %s, the parent of a key: %w", above[i], err), false)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package zookeeper stands Quorate on Apache ZooKeeper.
+package zookeeper

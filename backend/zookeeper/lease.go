@@ -1,0 +1,232 @@
+package zookeeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// lease is a session, with a line of its own.
+type lease struct {
+	d    *Driver
+	id   string
+	ttl  time.Duration
+	line *line
+
+	once sync.Once
+	lost chan struct{}
+	// lapse closes the connection when nobody renews any more: the client's
+	// own pings would keep the session for ever.
+	lapse *time.Timer
+}
+
+// Grant opens a session. The servers may grant a longer timeout than was asked
+// for, and a shorter one, which is ErrInvalid.
+func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, error) {
+	if ttl < time.Millisecond || ttl > math.MaxInt32*time.Millisecond {
+		return nil, fmt.Errorf("%w: the TTL is %v", driver.ErrInvalid, ttl)
+	}
+	call, end, err := d.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	n := newLine(d, ttl, true)
+	link, err := n.up(call)
+	if err != nil {
+		n.finish(driver.ErrClosed)
+		return nil, d.ended(call, fmt.Errorf("opening a session: %w", err))
+	}
+	granted := link.session.timeout
+	switch {
+	case granted < ttl:
+		err = fmt.Errorf("%w: a session timeout of %v was asked for and %v granted: the servers' maxSessionTimeout is below it", driver.ErrInvalid, ttl, granted)
+	case granted < 2*d.opts.Tick:
+		err = fmt.Errorf("%w: a session timeout of %v is below two ticks of %v; Options.Tick must be what tickTime is on the servers", driver.ErrInvalid, granted, d.opts.Tick)
+	}
+	l := &lease{d: d, id: leaseID(link.session.id), ttl: granted, line: n, lost: make(chan struct{})}
+	if err != nil {
+		err = errors.Join(err, l.end(call))
+		n.finish(driver.ErrClosed)
+		return nil, err
+	}
+	n.tell(l.lose)
+	l.lapse = time.AfterFunc(granted, l.lapsed)
+	l.used()
+	d.mu.Lock()
+	d.leases[l.id] = l
+	d.mu.Unlock()
+	return l, nil
+}
+
+// leaseID is the name of a session, as ZooKeeper's own tools show it.
+func leaseID(session int64) string { return fmt.Sprintf("0x%x", uint64(session)) }
+
+func (l *lease) ID() string            { return l.id }
+func (l *lease) TTL() time.Duration    { return l.ttl }
+func (l *lease) Lost() <-chan struct{} { return l.lost }
+
+// pace is how often the link of a lease is touched, and how long the answer
+// may take: each touch is something that a renewal can be credited with, and
+// a server that has fallen silent must be left well within what is trusted.
+func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
+	spare := timeout - d.opts.Tick
+	return max(spare/10, time.Millisecond), max(spare/5, time.Millisecond)
+}
+
+// used keeps the connection for another timeout.
+func (l *lease) used() {
+	l.line.keep(l.ttl)
+	l.lapse.Reset(l.ttl)
+}
+
+func (l *lease) lapsed() { l.line.drop(errLapsed) }
+
+var errLapsed = errors.New("the session was not renewed for as long as its timeout")
+
+// lose tells the lease's owner that it is gone.
+func (l *lease) lose() {
+	l.once.Do(func() {
+		close(l.lost)
+		l.lapse.Stop()
+		l.d.mu.Lock()
+		delete(l.d.leases, l.id)
+		l.d.mu.Unlock()
+		l.line.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
+	})
+}
+
+// Renew returns once a quorum has agreed to a commit of nothing that was sent
+// on the session's connection, and credits what the leader surely knows by
+// then.
+//
+// A server that hears of a session notes it; a follower tells the leader, who
+// alone decides when a session expires, with its next answer to a ping, half a
+// tick later at most, and if it dies before that nobody ever knows. So an
+// acknowledged request says little about what the leader knows now, but the
+// quorum's agreement says that the server still followed the leader then: what
+// it had acknowledged a tick before, on the same connection, it has passed on.
+// The handshake counts at once: the leader itself is asked whether the session
+// still stands, and begins its timeout anew.
+func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
+	call, end, err := l.d.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	began := time.Now()
+	l.used()
+	link, err := l.up(call)
+	if err != nil {
+		return 0, l.d.ended(call, err)
+	}
+	credited, ok := link.ledger.credit(time.Now(), l.d.opts.Tick)
+	if !ok {
+		credited = link.began
+	}
+	if err := link.barrier(call); err != nil {
+		return 0, l.d.ended(call, l.judge(classify(err, false)))
+	}
+	validFor := l.ttl
+	if credited.Before(began) {
+		validFor -= age(began, credited)
+	}
+	if validFor <= 0 {
+		return 0, fmt.Errorf("%w: what the leader surely knows of session %s is %v old", driver.ErrNotCounted, l.id, age(began, credited))
+	}
+	return validFor, nil
+}
+
+// up returns a link on which the session stands, as far as is known.
+func (l *lease) up(ctx context.Context) (*link, error) {
+	select {
+	case <-l.lost:
+		return nil, fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
+	default:
+	}
+	link, err := l.line.up(ctx)
+	return link, l.judge(err)
+}
+
+// judge takes note when err says that the session is gone.
+func (l *lease) judge(err error) error {
+	switch {
+	case errors.Is(err, driver.ErrSessionLost):
+		l.lose()
+	case errors.Is(err, zk.ErrSessionExpired):
+		err = fmt.Errorf("%w: %w", driver.ErrSessionLost, err)
+		l.lose()
+	}
+	return err
+}
+
+// Revoke ends the session: on a connection of its own, which takes the session
+// over, so that the answer is known to be the one to this. From then on the
+// session is not kept any more, whatever comes of it.
+func (l *lease) Revoke(ctx context.Context) error {
+	call, end, err := l.d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	select {
+	case <-l.lost:
+		return nil
+	default:
+	}
+	if err := l.end(call); err != nil {
+		return l.d.ended(call, err)
+	}
+	l.lose()
+	return nil
+}
+
+var errRevoked = errors.New("the session is being revoked")
+
+// end tries one server after the other until one has ended the session.
+func (l *lease) end(ctx context.Context) error {
+	l.line.drop(errRevoked)
+	l.line.mu.Lock()
+	s, next := l.line.session, l.line.next-1 // the one it was connected to
+	l.line.mu.Unlock()
+	for attempt := 0; ; attempt++ {
+		try, cancel := context.WithTimeout(ctx, l.line.patience(attempt))
+		err := l.d.endSession(try, l.d.servers[(next+attempt)%len(l.d.servers)], s)
+		cancel()
+		switch {
+		case err == nil, errors.Is(err, errExpired):
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: ending session %s: %w: %w", driver.ErrUnavailable, l.id, context.Cause(ctx), err)
+		}
+		if pause := l.line.pause(attempt + 1); pause > 0 {
+			timer := time.NewTimer(pause)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+			}
+		}
+	}
+}
+
+// endSession connects to a server with a session and ends it.
+func (d *Driver) endSession(ctx context.Context, server string, s session) error {
+	conn, raw, err := d.connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	if _, _, err = greet(conn, s, s.timeout); err != nil {
+		return err
+	}
+	return leaveSession(conn)
+}
