@@ -78,7 +78,7 @@ func (l *lease) Lost() <-chan struct{} { return l.lost }
 // a server that has fallen silent must be left well within what is trusted.
 func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
 	spare := timeout - d.opts.Tick
-	return max(spare/10, time.Millisecond), max(spare/5, time.Millisecond)
+	return max(spare/8, time.Millisecond), max(spare/5, time.Millisecond)
 }
 
 // used keeps the connection for another timeout.
@@ -127,11 +127,8 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, l.d.ended(call, err)
 	}
-	credited, ok := link.ledger.credit(time.Now(), l.d.opts.Tick)
-	if !ok {
-		credited = link.began
-	}
-	if err := link.barrier(call); err != nil {
+	credited, err := link.prove(call)
+	if err != nil {
 		return 0, l.d.ended(call, l.judge(classify(err, false)))
 	}
 	validFor := l.ttl
@@ -142,6 +139,27 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("%w: what the leader surely knows of session %s is %v old", driver.ErrNotCounted, l.id, age(began, credited))
 	}
 	return validFor, nil
+}
+
+// prove returns what a quorum has confirmed as soon as one has confirmed more
+// than before, be it in answer to this barrier or to one that came before it
+// and took longer than its caller would wait.
+func (l *link) prove(ctx context.Context) (credited time.Time, _ error) {
+	before, _ := l.ledger.proof()
+	answered := make(chan error, 1)
+	go func() { answered <- l.barrier(ctx) }()
+	for {
+		now, next := l.ledger.proof()
+		if now.After(before) {
+			return now, nil
+		}
+		select {
+		case err := <-answered:
+			now, _ := l.ledger.proof()
+			return now, err
+		case <-next:
+		}
+	}
 }
 
 // up returns a link on which the session stands, as far as is known.
@@ -197,7 +215,7 @@ func (l *lease) end(ctx context.Context) error {
 	s, next := l.line.session, l.line.next-1 // the one it was connected to
 	l.line.mu.Unlock()
 	for attempt := 0; ; attempt++ {
-		try, cancel := context.WithTimeout(ctx, l.line.patience(attempt))
+		try, cancel := context.WithTimeout(ctx, l.line.patience(s, attempt))
 		err := l.d.endSession(try, l.d.servers[(next+attempt)%len(l.d.servers)], s)
 		cancel()
 		switch {
@@ -206,7 +224,7 @@ func (l *lease) end(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: ending session %s: %w: %w", driver.ErrUnavailable, l.id, context.Cause(ctx), err)
 		}
-		if pause := l.line.pause(attempt + 1); pause > 0 {
+		if pause := l.d.pause(attempt + 1); pause > 0 {
 			timer := time.NewTimer(pause)
 			select {
 			case <-timer.C:

@@ -137,7 +137,7 @@ func (n *line) connect() (lost func()) {
 		}
 		server := n.d.servers[n.next%len(n.d.servers)]
 		n.next++
-		s, timeout := n.session, n.patience(attempt)
+		s, timeout := n.session, n.patience(n.session, attempt)
 		n.mu.Unlock()
 		ctx, cancel := context.WithTimeout(n.d.life, timeout)
 		l, err := n.d.openLink(ctx, server, s, n.ask)
@@ -155,19 +155,25 @@ func (n *line) connect() (lost func()) {
 // pause is the time to wait before an attempt: none until all servers have
 // been tried, or if the last link lasted.
 func (n *line) pause(attempt int) time.Duration {
-	round := attempt / len(n.d.servers)
 	if attempt == 0 && time.Since(n.quick) < time.Second {
-		round = 1
-	} else if round == 0 || attempt%len(n.d.servers) != 0 {
+		return rand.N(2 * pauseBase)
+	}
+	return n.d.pause(attempt)
+}
+
+// pause is what it is for a line, between the rounds through all servers.
+func (d *Driver) pause(attempt int) time.Duration {
+	round := attempt / len(d.servers)
+	if round == 0 || attempt%len(d.servers) != 0 {
 		return 0
 	}
 	return rand.N(min(pauseBase<<min(round, 10), maxPause))
 }
 
-// patience is how long an attempt may take.
-func (n *line) patience(attempt int) time.Duration {
+// patience is how long an attempt may take, with a session or for a new one.
+func (n *line) patience(s session, attempt int) time.Duration {
 	part := min(n.ask/4, 2*time.Second)
-	if n.lease && n.session.id != 0 {
+	if n.lease && s.id != 0 {
 		part /= 2 // it is running out
 	}
 	return min(part<<min(attempt/len(n.d.servers), 10), maxAttempt)

@@ -167,18 +167,24 @@ func (l *link) finish() {
 }
 
 // run keeps the link under observation until its connection is closed, and
-// then ends the client. It touches the server every so often, and gives up a
-// connection on which that was not answered within a while.
+// then ends the client. It touches the server when nothing was answered for
+// every, and gives up a connection on which that is not answered within a
+// while.
 func (l *link) run(every, within time.Duration) {
 	stop := context.AfterFunc(l.d.life, func() { l.socket.kill(driver.ErrClosed) })
 	defer stop()
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	due := time.NewTimer(every)
+	defer due.Stop()
 	for l.socket.alive() {
 		select {
 		case <-l.socket.down:
-		case <-ticker.C:
-			l.touch(within)
+		case <-due.C:
+			quiet := time.Since(l.ledger.newest())
+			if quiet >= every {
+				l.touch(within)
+				quiet = 0
+			}
+			due.Reset(every - quiet)
 		}
 	}
 	l.finish()
@@ -234,15 +240,24 @@ func ask[T any](ctx context.Context, l *link, call func(*zk.Conn) (T, error)) (a
 // quorum, and has applied all that came before it. A check of version -1 asks
 // only that the node is there; the root always is. Sync would not do: a leader
 // that was deposed and does not know it yet answers it alone.
+//
+// What it proves is noted in the ledger, also when nobody waits any more.
 func (l *link) barrier(ctx context.Context) error {
-	began := time.Now()
 	_, _, err := ask(ctx, l, func(c *zk.Conn) (struct{}, error) {
+		began := time.Now()
+		credited, ok := l.ledger.credit(began, l.d.opts.Tick)
+		if !ok {
+			credited = l.began
+		}
 		_, err := c.Multi(&zk.CheckVersionRequest{Path: "/", Version: -1})
+		if err == nil {
+			l.ledger.add(began)
+			l.ledger.prove(credited)
+		}
 		return struct{}{}, err
 	})
 	if err != nil {
 		return fmt.Errorf("asking for a quorum: %w", err)
 	}
-	l.ledger.add(began)
 	return nil
 }

@@ -125,8 +125,9 @@ func (l *link) children(ctx context.Context, dir string) (children, error) {
 	return found, err
 }
 
-// list reads the names in a directory and their values, until the names have
-// stood still while the values were read: so they are of one instant.
+// list reads the names in a directory, and then the values. The names are of
+// one instant, and each node read later is the one that had its name then: it
+// was not created since. If one was, or is gone, the names are read again.
 func (l *link) list(ctx context.Context, dir string, generation uint64) ([]driver.Entry, error) {
 	for {
 		found, err := l.children(ctx, dir)
@@ -137,24 +138,18 @@ func (l *link) list(ctx context.Context, dir string, generation uint64) ([]drive
 		if err != nil {
 			return nil, err
 		}
-		still, _, err := ask(ctx, l, func(c *zk.Conn) (bool, error) {
-			there, stat, err := c.Exists(dir)
-			return there && stat.Pzxid == found.pzxid, err
-		})
-		if err != nil {
-			return nil, err
-		}
-		if !still {
-			continue
-		}
 		entries := make([]driver.Entry, 0, len(nodes))
+		stands := true
 		for i, n := range nodes {
-			if e, ok := toEntry(dir+"/"+found.names[i], n.data, n.stat, generation); n.there && ok {
+			stands = stands && n.there && n.stat.Czxid <= found.pzxid
+			if e, ok := toEntry(dir+"/"+found.names[i], n.data, n.stat, generation); ok {
 				entries = append(entries, e)
 			}
 		}
-		sortEntries(entries)
-		return entries, nil
+		if stands {
+			sortEntries(entries)
+			return entries, nil
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 const (
 	zooTick = 500 * time.Millisecond
-	zooTTL  = 2 * time.Second
+	zooTTL  = 3 * time.Second
 	// zooExpiry: the driver keeps the connection for a timeout after the last
 	// renewal, the servers the session for a timeout after that, in steps of a
 	// tick.
