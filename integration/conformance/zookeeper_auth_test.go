@@ -137,7 +137,7 @@ func TestZooKeeperAuth(t *testing.T) {
 func TestZooKeeperTLS(t *testing.T) {
 	certs, err := cluster.NewCertificates(t.TempDir(), "somebody")
 	must(t, err)
-	rig := startZooKeeper(t, cluster.ZooKeeperConfig{TickTime: zooTick, TLS: certs.Server(true)})
+	rig := startZooKeeper(t, cluster.ZooKeeperConfig{TickTime: zooTick, Nodes: 1, TLS: certs.Server(true)})
 	good, err := certs.Client()
 	must(t, err)
 	var servers []string

@@ -30,12 +30,11 @@ func zooStore(t testing.TB, p *zooPeer, ttl time.Duration) *backend.Store {
 	return store
 }
 
-// TestZooKeeperConnections watches 200 keys and directories in one process, and
+// zooConnections watches 200 keys and directories in one process, and
 // goes on reading, renewing and committing, on a server that allows an address
 // the default of 60 connections: a driver has two.
-func TestZooKeeperConnections(t *testing.T) {
+func zooConnections(t *testing.T, rig *zooRig) {
 	const targets = 100
-	rig := startZooKeeper(t, cluster.ZooKeeperConfig{TickTime: zooTick})
 	p, other := rig.peer(t), rig.peer(t).driver
 	dir := rig.dir(t)
 	lease := zooGrant(t, p.driver, zooTTL)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
-	"github.com/quorate/quorate/integration/cluster"
 )
 
 // zooHolder is a lease with a key, and what its renewals promised.
@@ -37,12 +36,12 @@ func (h *zooHolder) renew(ctx context.Context) {
 	h.bare = began.Add(h.lease.TTL())
 }
 
-// TestZooKeeperFollowerKilled kills a follower under leases that it has just
+// zooFollowerKilled kills a follower under leases that it has just
 // answered renewals of, and lets none of them reach another server. What it had
 // heard and not yet told the leader is lost with it.
-func TestZooKeeperFollowerKilled(t *testing.T) {
-	const tick, ttl, holders = 2 * time.Second, 6 * time.Second, 8
-	rig := startZooKeeper(t, cluster.ZooKeeperConfig{TickTime: tick})
+func zooFollowerKilled(t *testing.T, rig *zooRig) {
+	const holders = 8
+	rig.ready(t)
 	ctx, cancel := zooContext(t)
 	defer cancel()
 	follower, err := rig.cluster.NotLeader(ctx)
@@ -51,12 +50,12 @@ func TestZooKeeperFollowerKilled(t *testing.T) {
 	var all []*zooHolder
 	var peers []*zooPeer
 	for i := range holders {
-		p := rig.peerTick(t, tick)
+		p := rig.peer(t)
 		p.pin(t, follower)
 		h := &zooHolder{key: fmt.Sprintf("%s/%d", dir, i)}
 		began := time.Now()
-		h.lease = zooGrant(t, p.driver, ttl)
-		h.until = began.Add(ttl)
+		h.lease = zooGrant(t, p.driver, zooTTL)
+		h.until = began.Add(zooTTL)
 		zooApply(t, p.driver, h.lease.ID(), driver.CreateEphemeral(h.key, nil))
 		all, peers = append(all, h), append(peers, p)
 	}
@@ -76,7 +75,7 @@ func TestZooKeeperFollowerKilled(t *testing.T) {
 			}
 		})
 	}
-	<-time.After(2 * ttl)
+	<-time.After(zooTTL)
 	must(t, follower.Kill())
 	for _, p := range peers {
 		p.proxies.Cut()
@@ -85,7 +84,7 @@ func TestZooKeeperFollowerKilled(t *testing.T) {
 	renewals.Wait()
 	var watches sync.WaitGroup
 	var mu sync.Mutex
-	broken, least := 0, ttl
+	broken, least := 0, zooExpiry
 	for _, h := range all {
 		watches.Go(func() {
 			gone, done := context.WithCancel(ctx)

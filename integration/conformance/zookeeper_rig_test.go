@@ -60,11 +60,7 @@ func startZooKeeper(t testing.TB, config cluster.ZooKeeperConfig) *zooRig {
 }
 
 // peer opens a driver; it is closed when the test ends.
-func (r *zooRig) peer(t testing.TB) *zooPeer { return r.peerTick(t, zooTick) }
-
-func (r *zooRig) peerTick(t testing.TB, tick time.Duration) *zooPeer {
-	return r.peerWith(t, zookeeper.Options{Tick: tick})
-}
+func (r *zooRig) peer(t testing.TB) *zooPeer { return r.peerWith(t, zookeeper.Options{Tick: zooTick}) }
 
 func (r *zooRig) peerWith(t testing.TB, options zookeeper.Options) *zooPeer {
 	t.Helper()

@@ -31,6 +31,8 @@ func TestZooKeeperTraps(t *testing.T) {
 		"silent-server":                          zooSilentServer,
 		"not-renewed-but-connected":              zooLapse,
 		"full-commit":                            zooFullCommit,
+		"two-connections":                        zooConnections,
+		"follower-killed-after-a-renewal":        zooFollowerKilled,
 		"watching-again-and-again":               zooWatchAgain,
 		"directory-watch-reads-what-has-changed": zooWatchCost,
 	} {
@@ -150,8 +152,7 @@ func zooQueuedOverExpiry(t *testing.T, rig *zooRig) {
 }
 
 // zooCutOffFollower has a follower whose leader and fellow stand still: it
-// goes on answering reads and Sync's precursors from what it has, until it
-// finds out. Nothing of that may be taken for an answer.
+// goes on answering reads from what it has, until it finds out. Nothing of that may be taken for an answer.
 func zooCutOffFollower(t *testing.T, rig *zooRig) {
 	rig.ready(t)
 	ctx, cancel := zooContext(t)
