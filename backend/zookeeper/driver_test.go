@@ -94,9 +94,7 @@ func TestCommitSentOnce(t *testing.T) {
 	}
 	_, err := d.Commit(within(t, 5*time.Second), driver.Txn{Ops: []driver.Op{driver.Create("a", nil)}})
 	wantErr(t, "a commit whose reply was lost", err, driver.ErrIndeterminate)
-	if _, err := d.Read(within(t, 5*time.Second), driver.Key("a")); err != nil {
-		t.Errorf("Read on the next connection: %v", err)
-	}
+	readSoon(t, d)
 	f.set(func() {
 		if creates != 1 {
 			t.Errorf("it was sent %d times", creates)
@@ -168,12 +166,7 @@ func TestAbandonedCalls(t *testing.T) {
 	}
 	f.set(func() { f.answer = nil })
 	// The silence is noticed, and another connection serves.
-	ctx := within(t, 2*commonProbe+5*time.Second)
-	for _, err := d.Read(ctx, driver.Key("a")); err != nil; _, err = d.Read(ctx, driver.Key("a")) {
-		if ctx.Err() != nil {
-			t.Fatalf("Read after the silence: %v", err)
-		}
-	}
+	readSoon(t, d)
 }
 
 // TestDenied: a server that does not accept what a client identifies itself
@@ -246,5 +239,20 @@ func TestGeneration(t *testing.T) {
 	d.common.drop(errLinkDown)
 	if third := read(); third != second {
 		t.Errorf("version %v became %v, though a connection was up all the while", second, third)
+	}
+}
+
+// readSoon reads until it is answered.
+func readSoon(t testing.TB, d *Driver) {
+	t.Helper()
+	ctx := within(t, 2*commonProbe+5*time.Second)
+	for {
+		_, err := d.Read(ctx, driver.Key("a"))
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("Read: %v", err)
+		}
 	}
 }

@@ -196,7 +196,8 @@ func (l *link) nodeSet(ctx context.Context, path string) (watched[node], error) 
 	}
 }
 
-// existsSet tells whether a node is there, with a watch set in either case.
+// existsSet tells whether a node is there, with a watch set in either case. It
+// is asked only where none was set a moment ago.
 func (l *link) existsSet(ctx context.Context, path string) (watched[bool], error) {
 	return askAndSet(ctx, l, spot{path: path}, func(err error) bool { return err == nil }, func(c *zk.Conn) (bool, error) {
 		there, _, _, err := c.ExistsW(path)
@@ -212,6 +213,12 @@ func (l *link) namesSet(ctx context.Context, dir string) (names []string, at spo
 		if number := l.watches.number(at); number != 0 {
 			found, err := l.children(ctx, dir)
 			return found.names, at, number, err
+		}
+		if number := l.watches.number(spot{path: dir}); number != 0 {
+			found, err := l.children(ctx, dir)
+			if err != nil || !found.there {
+				return nil, spot{path: dir}, number, err
+			}
 		}
 		w, err := askAndSet(ctx, l, at, func(err error) bool { return err == nil }, func(c *zk.Conn) ([]string, error) {
 			names, _, _, err := c.ChildrenW(dir)
