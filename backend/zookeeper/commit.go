@@ -104,14 +104,14 @@ func (d *Driver) operations(txn driver.Txn) (*multi, bool) {
 		m.ops = append(m.ops, &zk.CheckVersionRequest{Path: nodePath(c.Key), Version: version})
 	}
 	for _, op := range txn.Ops {
-		if !d.operation(m, txn, op) {
+		if !d.operation(m, op) {
 			return nil, false
 		}
 	}
 	return m, true
 }
 
-func (d *Driver) operation(m *multi, txn driver.Txn, op driver.Op) bool {
+func (d *Driver) operation(m *multi, op driver.Op) bool {
 	path := nodePath(op.Key)
 	version, possible := ofVersion(op.Version)
 	switch {

@@ -241,8 +241,8 @@ func (d *Driver) endSession(ctx context.Context, server string, s session) error
 	if err != nil {
 		return err
 	}
-	defer raw.Close()
-	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	defer hangUp(raw)
+	defer context.AfterFunc(ctx, func() { hangUp(raw) })()
 	if _, _, err = greet(conn, s, s.timeout); err != nil {
 		return err
 	}

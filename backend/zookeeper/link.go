@@ -45,14 +45,14 @@ func (d *Driver) openLink(ctx context.Context, server string, s session, ask tim
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	stop := context.AfterFunc(ctx, func() { hangUp(raw) })
 	began := time.Now()
 	s, reply, err := greet(conn, s, ask)
 	if !stop() {
 		err = context.Cause(ctx) // whatever came of it, the connection is closed
 	}
 	if err != nil {
-		raw.Close()
+		hangUp(raw)
 		return nil, fmt.Errorf("connecting to %s: %w", server, err)
 	}
 	l := &link{
@@ -62,7 +62,7 @@ func (d *Driver) openLink(ctx context.Context, server string, s session, ask tim
 	}
 	l.watches.init()
 	if l.client, l.events, err = newClient(l.servers, s.timeout, l.socket, l.watches.event); err != nil {
-		raw.Close()
+		hangUp(raw)
 		return nil, fmt.Errorf("%w: %w", driver.ErrInvalid, err)
 	}
 	if err := l.identify(ctx); err != nil {
@@ -88,7 +88,7 @@ func (d *Driver) connect(ctx context.Context, server string) (conn, raw net.Conn
 	}
 	secure := tls.Client(raw, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		hangUp(raw)
 		return nil, nil, fmt.Errorf("connecting to %s with TLS: %w", server, err)
 	}
 	return secure, raw, nil
@@ -162,7 +162,8 @@ func (l *link) discard(why error) {
 func (l *link) finish() {
 	<-l.servers.idle
 	l.client.Close()
-	for range l.events { //nolint:revive // it is closed once the client's goroutines have ended
+	for range l.events {
+		continue // it is closed once the client's goroutines have ended
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *socket) kill(why error) {
 		s.why = why
 		s.mu.Unlock()
 		// Not through TLS, which would say goodbye first and may wait for it.
-		s.raw.Close()
+		hangUp(s.raw)
 		close(s.down)
 	})
 }
@@ -76,3 +76,6 @@ func (s *socket) alive() bool {
 		return true
 	}
 }
+
+// hangUp closes a connection; whatever it says, it is closed.
+func hangUp(conn net.Conn) { _ = conn.Close() }

@@ -144,7 +144,7 @@ func TestWatchSetsOnce(t *testing.T) {
 	f.cut()
 	await("[dir/a=1 dir/b=2]")
 	cancel()
-	<-ended
+	wantErr(t, "Watch", <-ended, context.Canceled)
 }
 
 // TestListReadsAgain: a name whose node is another by the time it is read does
