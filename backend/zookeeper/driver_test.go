@@ -143,6 +143,38 @@ func TestNothingAfterAnExpiry(t *testing.T) {
 	}
 }
 
+// TestSessionMoved: a connection whose session another one has taken is of no
+// use, though the server goes on answering reads on it.
+func TestSessionMoved(t *testing.T) {
+	f := startFake(t)
+	d := f.open(t, nil)
+	lease, err := d.Grant(within(t, 5*time.Second), 4*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := d.leases[lease.ID()].line.present()
+	<-link.admitted
+	f.set(func() {
+		f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
+			if op == opMulti {
+				return codeSessionMoved, nil, reply
+			}
+			return 0, nil, usual
+		}
+	})
+	_, err = d.Commit(within(t, 5*time.Second), driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral("a", nil)}})
+	wantErr(t, "a commit that the leader refused to look at", err, driver.ErrUnavailable, zk.ErrSessionMoved)
+	select {
+	case <-link.socket.down:
+	case <-time.After(5 * time.Second):
+		t.Error("the connection is kept")
+	}
+	f.set(func() { f.answer = nil })
+	if _, err := lease.Renew(within(t, 5*time.Second)); err != nil {
+		t.Errorf("Renew on the next connection: %v", err)
+	}
+}
+
 // TestAbandonedCalls: calls know no contexts, so those that nobody waits for
 // any more wait on; there must be a bound to them, and an end.
 func TestAbandonedCalls(t *testing.T) {

@@ -23,8 +23,9 @@ const (
 	opMulti    = 14
 	opAuth     = 100
 
-	codeNoNode     = -101
-	codeAuthFailed = -115
+	codeNoNode       = -101
+	codeAuthFailed   = -115
+	codeSessionMoved = -118
 )
 
 // fake is a server that answers on real connections what a test tells it to:

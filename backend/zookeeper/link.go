@@ -227,6 +227,11 @@ func ask[T any](ctx context.Context, l *link, call func(*zk.Conn) (T, error)) (a
 	go func() {
 		defer func() { <-l.slots }()
 		answer, err := call(l.client)
+		if errors.Is(err, zk.ErrSessionExpired) || errors.Is(err, zk.ErrSessionMoved) {
+			// It has ended, or another connection has it: an attempt of ours
+			// that was given up may have been served late.
+			l.socket.kill(err)
+		}
 		done <- outcome{answer, err}
 	}()
 	select {

@@ -47,7 +47,7 @@ func (d *Driver) read(ctx context.Context, targets []driver.Target) ([][]driver.
 		return nil, classify(err, false)
 	}
 	if err := link.barrier(ctx); err != nil {
-		return nil, link.failed(err)
+		return nil, classify(err, false)
 	}
 	states := make([][]driver.Entry, len(targets))
 	for i, t := range targets {
@@ -57,19 +57,10 @@ func (d *Driver) read(ctx context.Context, targets []driver.Target) ([][]driver.
 			states[i], err = link.key(ctx, nodePath(t.Path), generation)
 		}
 		if err != nil {
-			return nil, link.failed(err)
+			return nil, classify(err, false)
 		}
 	}
 	return states, nil
-}
-
-// failed classifies the error of a request that changes nothing on a link that
-// is not a lease's. A session that has ended is of no more use.
-func (l *link) failed(err error) error {
-	if errors.Is(err, zk.ErrSessionExpired) || errors.Is(err, zk.ErrSessionMoved) {
-		l.socket.kill(err)
-	}
-	return classify(err, false)
 }
 
 // node is what a node shows.

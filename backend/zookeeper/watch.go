@@ -66,18 +66,18 @@ func (d *Driver) follow(ctx context.Context, l *link, target driver.Target, deli
 	defer v.close()
 	generation := d.history.now()
 	if err := l.barrier(ctx); err != nil {
-		return l.failed(err)
+		return classify(err, false)
 	}
 	for {
 		entries, err := v.look(ctx, generation)
 		if err != nil {
-			return l.failed(err)
+			return classify(err, false)
 		}
 		deliver(entries)
 		select {
 		case <-v.follower.news:
 		case <-l.socket.down:
-			return l.failed(errLinkDown)
+			return classify(errLinkDown, false)
 		case <-ctx.Done():
 			return classify(context.Cause(ctx), false)
 		}

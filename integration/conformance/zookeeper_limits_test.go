@@ -133,7 +133,9 @@ func zooWatchAgain(t *testing.T, rig *zooRig) {
 		t.Error("the watch is deaf")
 	}
 	stop()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch: %v", err)
+	}
 }
 
 // zooWatchCost: a change of one key costs a watch of its directory the reading
@@ -170,5 +172,7 @@ func zooWatchCost(t *testing.T, rig *zooRig) {
 		t.Logf("a change costs %d bytes", cost)
 	}
 	stop()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch: %v", err)
+	}
 }
