@@ -128,3 +128,20 @@ func (l *log[T]) all() []T {
 
 // ended reports whether ctx has ended.
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
+
+// endsAfter fails unless the session's trust ends exactly d from now. It waits
+// no longer than that: a session that never ends would keep the bubble's time
+// running for ever.
+func endsAfter(t *testing.T, held *backend.Session, d time.Duration) {
+	t.Helper()
+	time.Sleep(d - 1)
+	synctest.Wait()
+	if !held.Valid() || ended(held.Context()) {
+		t.Errorf("session over %v before its deadline: %v", held.TrustLeft(), context.Cause(held.Context()))
+	}
+	time.Sleep(1)
+	synctest.Wait()
+	if held.Valid() || !ended(held.Context()) {
+		t.Fatalf("session not over at its deadline, %v left", held.TrustLeft())
+	}
+}

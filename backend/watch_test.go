@@ -160,6 +160,9 @@ func TestTheLastStateIsNeverMissed(t *testing.T) {
 				defer newcomer.Close()
 			}
 			put(t, writer, "k", value)
+			if i%2 == 0 { // it comes while nobody waits for it
+				synctest.Wait()
+			}
 			for got := ""; got != value; {
 				got = next(t, w, 0)
 			}
