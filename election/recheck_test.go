@@ -1,0 +1,115 @@
+package election_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/election"
+)
+
+// wins campaigns in the background; the channel yields the leadership.
+func wins(t *testing.T, e *election.Election) <-chan *election.Leadership {
+	won := make(chan *election.Leadership, 1)
+	go func() {
+		if lead, err := e.Campaign(t.Context()); err != nil {
+			t.Error(err)
+		} else {
+			won <- lead
+		}
+	}()
+	synctest.Wait()
+	return won
+}
+
+// TestNoPlaceNoOffice: the first in the queue loses its place between its last
+// look and its take. It does not lead then, but queues again, behind the one
+// that was next.
+func TestNoPlaceNoOffice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		lead := campaign(t, candidate(t, open(t, server), nil))
+		d := &afterRead{Driver: memory.NewDriver(server)}
+		store, err := backend.New(d, &backend.Options{TTL: ttl})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		before := server.Entries()
+		first := wins(t, candidate(t, store, nil))
+		var entry string
+		for _, e := range server.Entries() {
+			earlier := slices.ContainsFunc(before, func(b driver.Entry) bool { return b.Key == e.Key })
+			if strings.Contains(e.Key, "/queue/") && !earlier {
+				entry = e.Key
+			}
+		}
+		second := wins(t, candidate(t, open(t, server), nil))
+		lose := func() { server.Delete(entry) }
+		d.do.Store(&lose)
+		resign(t, lead)
+		synctest.Wait()
+		if d.do.Load() != nil {
+			t.Fatal("no look came between")
+		}
+		for _, won := range []<-chan *election.Leadership{second, first} {
+			select {
+			case lead = <-won:
+			default:
+				t.Fatal("the wrong one leads, or nobody")
+			}
+			resign(t, lead)
+			synctest.Wait()
+		}
+	})
+}
+
+// paused is the driver of a process that is stopped, with its clocks running
+// on, while the reply to a take is on its way.
+type paused struct {
+	*memory.Driver
+	takes atomic.Int64
+}
+
+func (d *paused) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	result, err := d.Driver.Commit(ctx, txn)
+	if len(txn.Ops) > 2 && d.takes.Add(1) == 1 {
+		d.Silence() // nor does it renew its session
+		time.Sleep(ttl + time.Second)
+		d.Heal()
+	}
+	return result, err
+}
+
+// TestATakeThatOutlivesItsSession: by the time that a candidate hears that it
+// has taken the office, its session is over, and the office with it.
+func TestATakeThatOutlivesItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		d := &paused{Driver: memory.NewDriver(server)}
+		var began atomic.Int64
+		store, err := backend.New(d, &backend.Options{TTL: ttl, Trace: &backend.Trace{
+			OwnershipBegan: func(backend.Ownership) { began.Add(1) },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		lead := campaign(t, candidate(t, store, nil))
+		synctest.Wait()
+		if !lead.Valid() || lead.Context().Err() != nil {
+			t.Errorf("term %d was over when it began: %v", lead.Term(), context.Cause(lead.Context()))
+		}
+		if n := began.Load(); n != 1 || d.takes.Load() != 2 {
+			t.Errorf("it led %d times after %d takes, want once after 2", n, d.takes.Load())
+		}
+		resign(t, lead)
+	})
+}
