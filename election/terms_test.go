@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
@@ -104,4 +105,40 @@ func numberOutlives(t *testing.T, second bool) {
 	if after := <-nextWon; after.Term() <= lead.Term() {
 		t.Errorf("term %d after term %d", after.Term(), lead.Term())
 	}
+}
+
+// TestWhoRemembersRaises: everything is lost while the one that led is away,
+// and a newcomer takes the lowest term. It does not keep it once the one that
+// remembers is back.
+func TestWhoRemembersRaises(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		d := memory.NewDriver(server)
+		store, err := backend.New(d, &backend.Options{TTL: ttl})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		e := candidate(t, store, nil)
+		resign(t, campaign(t, e))
+		old := campaign(t, e)
+		d.Cut()
+		server.Wipe()
+		young := campaign(t, candidate(t, open(t, server), nil))
+		if young.Term() >= old.Term() {
+			t.Fatalf("a newcomer knows of term %d", old.Term())
+		}
+		<-old.Context().Done()
+		d.Heal()
+		won := wins(t, e)
+		time.Sleep(2 * ttl)
+		synctest.Wait()
+		if young.Context().Err() == nil {
+			t.Fatalf("term %d stands beside the memory of term %d", young.Term(), old.Term())
+		}
+		resign(t, young)
+		if lead := <-won; lead.Term() <= old.Term() {
+			t.Errorf("term %d after term %d", lead.Term(), old.Term())
+		}
+	})
 }
