@@ -29,46 +29,62 @@ func wins(t *testing.T, e *election.Election) <-chan *election.Leadership {
 	return won
 }
 
-// TestNoPlaceNoOffice: the first in the queue loses its place between its last
-// look and its take. It does not lead then, but queues again, behind the one
-// that was next.
+// TestNoPlaceNoOffice: the next in the queue loses its place, while it waits
+// or between its last look and its take. It does not lead then, but queues
+// again, behind the one that was next.
 func TestNoPlaceNoOffice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := memory.NewServer()
-		lead := campaign(t, candidate(t, open(t, server), nil))
-		d := &afterRead{Driver: memory.NewDriver(server)}
-		store, err := backend.New(d, &backend.Options{TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
-		before := server.Entries()
-		first := wins(t, candidate(t, store, nil))
-		var entry string
+	for _, when := range []string{"while it waits", "at its take"} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { noPlaceNoOffice(t, when == "at its take") })
+		})
+	}
+}
+
+func noPlaceNoOffice(t *testing.T, atTake bool) {
+	server := memory.NewServer()
+	queue := func() (keys []string) {
 		for _, e := range server.Entries() {
-			earlier := slices.ContainsFunc(before, func(b driver.Entry) bool { return b.Key == e.Key })
-			if strings.Contains(e.Key, "/queue/") && !earlier {
-				entry = e.Key
+			if strings.Contains(e.Key, "/queue/") {
+				keys = append(keys, e.Key)
 			}
 		}
-		second := wins(t, candidate(t, open(t, server), nil))
-		lose := func() { server.Delete(entry) }
+		return keys
+	}
+	lead := campaign(t, candidate(t, open(t, server), nil))
+	d := &afterRead{Driver: memory.NewDriver(server)}
+	store, err := backend.New(d, &backend.Options{TTL: ttl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	before := queue()
+	first := wins(t, candidate(t, store, nil))
+	entry := slices.DeleteFunc(queue(), func(key string) bool { return slices.Contains(before, key) })[0]
+	second := wins(t, candidate(t, open(t, server), nil))
+	lose := func() { server.Delete(entry) }
+	if atTake {
 		d.do.Store(&lose)
+	} else {
+		lose()
+		synctest.Wait()
+		if now := queue(); len(now) != 3 || slices.Contains(now, entry) {
+			t.Errorf("the queue is %v, want three with a new entry for %s", now, entry)
+		}
+	}
+	resign(t, lead)
+	synctest.Wait()
+	if d.do.Load() != nil {
+		t.Error("no look came between")
+	}
+	for _, won := range []<-chan *election.Leadership{second, first} {
+		select {
+		case lead = <-won:
+		default:
+			t.Fatal("the wrong one leads, or nobody")
+		}
 		resign(t, lead)
 		synctest.Wait()
-		if d.do.Load() != nil {
-			t.Fatal("no look came between")
-		}
-		for _, won := range []<-chan *election.Leadership{second, first} {
-			select {
-			case lead = <-won:
-			default:
-				t.Fatal("the wrong one leads, or nobody")
-			}
-			resign(t, lead)
-			synctest.Wait()
-		}
-	})
+	}
 }
 
 // paused is the driver of a process that is stopped, with its clocks running
