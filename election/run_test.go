@@ -300,7 +300,9 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 			}}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := candidate(t, store, nil).Campaign(t.Context()); !errors.Is(err, backend.ErrFormat) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if _, err := candidate(t, store, nil).Campaign(ctx); !errors.Is(err, backend.ErrFormat) {
 				t.Errorf("Campaign with a %s of another format = %v, want ErrFormat", key, err)
 			}
 			if n := ephemerals(server); n != 0 {
