@@ -70,6 +70,10 @@ overlap: servers ## measure how long two leaders overlap under faults of the cli
 storefaults: servers ## the same under faults of the store itself
 	QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run '^TestStoreFaults' -v -count=1 -p 1 -timeout 120m ./overlap
 
+.PHONY: seeded
+seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one at a time, and must be caught
+	bin/seeded
+
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
 	bin/rehearsal -pack -use -tour
@@ -96,8 +100,8 @@ cover: ## statement coverage of the root module by its own tests
 	$(GO) test -count=1 -timeout 5m -coverpkg=./... -coverprofile=.cache/cover.out ./...
 	$(GO) tool cover -func=.cache/cover.out | tail -n 1
 
-.PHONY: bin/testrun bin/rehearsal
-bin/testrun bin/rehearsal:
+.PHONY: bin/testrun bin/rehearsal bin/seeded
+bin/testrun bin/rehearsal bin/seeded:
 	@$(TOOLS) ./$(notdir $@)
 
 bin/golangci-lint bin/govulncheck: tools/go.mod tools/go.sum
