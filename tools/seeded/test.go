@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,7 +62,7 @@ type report struct {
 	results  map[string]string // by test: pass, fail, skip; empty: never finished
 	compiled bool
 	ended    error // of the command
-	output   bytes.Buffer
+	output   tail
 }
 
 // test runs a command in the copy, with these tests.
@@ -74,27 +74,50 @@ func (c *copied) test(ctx context.Context, command string, tests []string) (*rep
 	r := &report{results: make(map[string]string), compiled: true}
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = c.dir
-	cmd.Env = append(os.Environ(), "PWD="+c.dir)
 	// Interrupted, go test still ends its test binaries.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	var events bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &events, &r.output
-	r.ended = cmd.Run()
-	for line := range bytes.Lines(events.Bytes()) {
+	var complaints tail
+	cmd.Stderr = &complaints
+	events, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewReader(events); err == nil; {
+		var line []byte
+		line, err = lines.ReadBytes('\n')
 		r.take(line)
 	}
+	r.ended = cmd.Wait()
+	r.output = append(r.output, complaints...)
 	return r, ctx.Err()
+}
+
+// tail is the end of what was written: a test with a bug may go round in
+// circles, complaining, until its time is up.
+type tail []byte
+
+const tailSize = 16 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	*t = append(*t, p...)
+	if extra := len(*t) - tailSize; extra > tailSize {
+		*t = append((*t)[:0], (*t)[extra:]...)
+	}
+	return len(p), nil
 }
 
 // take takes in a line of `go test -json`; see `go doc test2json`.
 func (r *report) take(line []byte) {
 	var event struct{ Action, Test, Output, FailedBuild string }
 	if json.Unmarshal(line, &event) != nil {
-		r.output.Write(line)
+		_, _ = r.output.Write(line)
 		return
 	}
-	r.output.WriteString(event.Output)
+	_, _ = r.output.Write([]byte(event.Output))
 	switch event.Action {
 	case "build-fail":
 		r.compiled = false
@@ -134,11 +157,11 @@ func (r *report) passed(tests []string) error {
 	}
 	for _, test := range tests {
 		if r.results[test] != "pass" {
-			return fmt.Errorf("%s did not pass:\n%s", test, &r.output)
+			return fmt.Errorf("%s did not pass:\n%s", test, r.output)
 		}
 	}
 	if r.ended != nil {
-		return fmt.Errorf("%w:\n%s", r.ended, &r.output)
+		return fmt.Errorf("%w:\n%s", r.ended, r.output)
 	}
 	return nil
 }
@@ -146,10 +169,10 @@ func (r *report) passed(tests []string) error {
 // ran returns nil if the tests were compiled and all of these were run.
 func (r *report) ran(tests []string) error {
 	if !r.compiled {
-		return fmt.Errorf("it does not compile, which catches nothing:\n%s", &r.output)
+		return fmt.Errorf("it does not compile, which catches nothing:\n%s", r.output)
 	}
 	if len(r.results) == 0 && r.ended != nil {
-		return fmt.Errorf("%w:\n%s", r.ended, &r.output)
+		return fmt.Errorf("%w:\n%s", r.ended, r.output)
 	}
 	for _, test := range tests {
 		if _, ok := r.results[test]; !ok {
