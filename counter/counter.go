@@ -1,0 +1,184 @@
+package counter
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// ErrOutOfRange: the result would lie outside the bounds of the counter, or of
+// its type; nothing was applied.
+var ErrOutOfRange = errors.New("out of range")
+
+// Options are the options of a Counter; nil stands for the defaults.
+type Options struct {
+	// Min and Max bound what the value may become; nil stands for the bounds
+	// of int64. They are not stored: all who write to a counter must agree on
+	// them. A counter begins at zero whatever they are.
+	Min, Max *int64
+}
+
+// Counter is one writer of a named counter, whose value all processes share.
+// It does not need to be closed. Its methods may be called concurrently: adds
+// that come while another is under way go out together, as one commit, so one
+// Counter for all goroutines of a process is much faster than several. Several
+// of one name are as safe as several processes are.
+type Counter struct {
+	store    *backend.Store
+	label    string // for errors
+	key      string
+	writer   string // no other Counter, here or elsewhere, has it
+	min, max int64
+	limit    int // entries in the document
+
+	mu      sync.Mutex
+	queue   []*operation // not yet in a batch
+	batch   []*operation // with the worker
+	live    int          // of the batch, how many are still waited for
+	abandon context.CancelFunc
+	flying  bool // a commit of the batch is under way
+	doubt   bool // one is in doubt
+	working bool // the worker runs
+
+	// The worker's own.
+	seq       uint64          // of the batch
+	known     bool            // base is
+	base      base            // the last document known
+	sent      counterDocument // what the batch made of it, when last sent
+	unsettled bool            // whether that was applied is to be found out
+}
+
+// New returns a Counter. It does no I/O. Arguments that make no sense are
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+func New(store *backend.Store, name string, options *Options) (*Counter, error) {
+	key, err := backend.Key("counter", name, "value")
+	if err != nil {
+		return nil, fmt.Errorf("counter: %w", err)
+	}
+	c, err := newCounter(store, fmt.Sprintf("counter %q", name), key)
+	if err != nil {
+		return nil, err
+	}
+	if options != nil && options.Min != nil {
+		c.min = *options.Min
+	}
+	if options != nil && options.Max != nil {
+		c.max = *options.Max
+	}
+	if c.min > c.max {
+		return nil, fmt.Errorf("%s: %w: Options.Min is %d, Options.Max is %d", c.label, backend.ErrInvalid, c.min, c.max)
+	}
+	return c, nil
+}
+
+func newCounter(store *backend.Store, label, key string) (*Counter, error) {
+	if store == nil {
+		return nil, fmt.Errorf("%s: %w: the store is nil", label, backend.ErrInvalid)
+	}
+	return &Counter{
+		store: store, label: label, key: key, writer: rand.Text(),
+		min: math.MinInt64, max: math.MaxInt64, limit: maxEntries, seq: 1,
+	}, nil
+}
+
+// Add adds delta, which may be negative, and returns the value right after it.
+// It is applied once, however often replies are lost or connections break.
+// Adds are linearizable: each takes effect at one instant between call and
+// return, in one order for all processes.
+//
+// It waits as long as it takes, through outages of the store, until ctx ends.
+// If ctx ends before the add was sent, the error wraps the cause alone and
+// nothing is ever applied. If it ends later, the error wraps
+// backend.ErrIndeterminate as well: the add may be applied, now or later, once
+// at most; but not after a later Add of this Counter was acknowledged, unless
+// the store is restored.
+//
+// Other errors: ErrOutOfRange if the result would break the bounds, whatever
+// becomes of adds that went out together with this one; backend.ErrDenied,
+// ErrFormat, ErrClosed; nothing is applied, unless the error wraps
+// backend.ErrIndeterminate too. That without an end of ctx means that the fate
+// of the add is lost for good: see the package's documentation.
+func (c *Counter) Add(ctx context.Context, delta int64) (int64, error) {
+	op := &operation{delta: delta}
+	if err := c.do(ctx, op); err != nil {
+		return 0, fmt.Errorf("%s: add: %w", c.label, err)
+	}
+	return op.value, nil
+}
+
+// CompareAndSet sets the value to next if it is old, and reports whether it
+// was. A counter that nobody has written is zero. It is like Add in all else;
+// next outside the bounds is ErrOutOfRange at once.
+func (c *Counter) CompareAndSet(ctx context.Context, old, next int64) (swapped bool, err error) {
+	if next < c.min || next > c.max {
+		return false, fmt.Errorf("%s: compare and set: %w: %d is not in %d to %d", c.label, ErrOutOfRange, next, c.min, c.max)
+	}
+	op := &operation{compare: true, old: old, next: next}
+	if err := c.do(ctx, op); err != nil {
+		return false, fmt.Errorf("%s: compare and set: %w", c.label, err)
+	}
+	return op.accepted, nil
+}
+
+// Value returns the value, by a linearizable read: it includes all that was
+// acknowledged before the call. A counter that nobody has written is zero.
+// Where the store does not answer within backend.Options.CallTimeout, the
+// error is backend.ErrUnavailable. Other errors: backend.ErrDenied, ErrFormat,
+// ErrClosed.
+func (c *Counter) Value(ctx context.Context) (int64, error) {
+	entry, found, err := c.store.Get(ctx, c.key)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.label, err)
+	}
+	b, err := baseOf(entry, found)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.label, err)
+	}
+	return b.Value, nil
+}
+
+// do queues an operation and waits for its outcome.
+func (c *Counter) do(ctx context.Context, op *operation) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("not sent: %w", context.Cause(ctx))
+	}
+	op.settled = make(chan struct{})
+	c.mu.Lock()
+	c.queue = append(c.queue, op)
+	if !c.working {
+		c.working = true
+		go c.work()
+	}
+	c.mu.Unlock()
+	select {
+	case <-op.settled:
+		return op.err
+	case <-ctx.Done():
+		return c.giveUp(op, context.Cause(ctx))
+	}
+}
+
+// giveUp returns the outcome of an operation whose caller waits no longer.
+func (c *Counter) giveUp(op *operation, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if op.done {
+		return op.err
+	}
+	op.done = true
+	if !op.taken {
+		return fmt.Errorf("not sent: %w", cause)
+	}
+	if c.live--; c.live == 0 {
+		c.abandon() // nobody waits for this batch: on with the next
+	}
+	if op.accepted && (c.flying || c.doubt) {
+		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, cause)
+	}
+	return fmt.Errorf("not applied: %w", cause)
+}

@@ -1,0 +1,264 @@
+package counter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// How many numbers a Sequence reserves at a time.
+const (
+	firstBlock      = 16
+	defaultMaxBlock = 1 << 16
+	// A block is to last about this long: one that is used up sooner is
+	// followed by one of twice the size, one that lasts ten times as long by
+	// one of half the size.
+	blockLasts = time.Second
+)
+
+// SequenceOptions are the options of a Sequence; nil stands for the defaults.
+type SequenceOptions struct {
+	// MaxBlock bounds how many numbers are reserved at a time, 65,536 by
+	// default. Blocks begin small and grow with use up to it. A process that
+	// ends leaves what it had reserved unused, at most two blocks.
+	MaxBlock uint64
+}
+
+// Sequence hands out numbers that no other process gets. Its methods may be
+// called concurrently. It should be closed.
+type Sequence struct {
+	store *backend.Store
+	label string
+	key   string
+	max   uint64
+
+	current atomic.Pointer[block]
+
+	life context.Context // ends with Close
+	end  context.CancelCauseFunc
+
+	mu        sync.Mutex
+	following *block       // reserved, and not begun
+	reserving *reservation // under way
+	size      uint64       // of the next block
+	began     time.Time    // when the current block was begun
+	seen      uint64       // the highest number ever known to be reserved
+	running   sync.WaitGroup
+}
+
+// block is a range of reserved numbers.
+type block struct {
+	last atomic.Uint64 // handed out
+	half uint64        // who gets it has the next block reserved
+	end  uint64
+}
+
+// newBlock returns the block of the n numbers up to end.
+func newBlock(end, n uint64) *block {
+	b := &block{half: end - n/2, end: end}
+	b.last.Store(end - n)
+	return b
+}
+
+// reservation is a block on its way; err is for those who wait for it.
+type reservation struct {
+	done chan struct{}
+	err  error
+}
+
+// NewSequence returns a Sequence. It does no I/O. Arguments that make no sense
+// are backend.ErrInvalid; name may be any text of 1 to 100 bytes.
+func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*Sequence, error) {
+	key, err := backend.Key("sequence", name, "value")
+	if err != nil {
+		return nil, fmt.Errorf("sequence: %w", err)
+	}
+	s := &Sequence{store: store, label: fmt.Sprintf("sequence %q", name), key: key, max: defaultMaxBlock}
+	if store == nil {
+		return nil, fmt.Errorf("%s: %w: the store is nil", s.label, backend.ErrInvalid)
+	}
+	if options != nil && options.MaxBlock > 0 {
+		s.max = options.MaxBlock
+	}
+	if s.max > math.MaxInt64 {
+		return nil, fmt.Errorf("%s: %w: Options.MaxBlock is %d, at most %d is allowed", s.label, backend.ErrInvalid, s.max, uint64(math.MaxInt64))
+	}
+	s.size = min(firstBlock, s.max)
+	s.current.Store(&block{}) // used up
+	s.life, s.end = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// Next returns a number that no other call gets, in this process or another.
+// Within a process numbers grow: a call that begins after another has returned
+// gets a higher one. Across processes they are not in order, and there are
+// gaps. The first number is 1.
+//
+// Numbers are reserved in blocks, ahead and in the background, so that most
+// calls take no longer than an atomic addition, and do not look at ctx. Where
+// none is left, a call waits as long as it takes, through outages of the
+// store, until ctx ends; no number is lost by that.
+//
+// Errors: ErrOutOfRange when all numbers are used up; backend.ErrDenied,
+// ErrFormat, ErrClosed.
+func (s *Sequence) Next(ctx context.Context) (uint64, error) {
+	for {
+		b := s.current.Load()
+		n := b.last.Add(1)
+		if n <= b.end {
+			if n == b.half {
+				s.ahead()
+			}
+			return n, nil
+		}
+		if err := s.advance(ctx, b); err != nil {
+			return 0, fmt.Errorf("%s: %w", s.label, err)
+		}
+	}
+}
+
+// Close stops reserving. Numbers that were reserved and not handed out are
+// never used. Calls of Next under way and later ones end with
+// backend.ErrClosed, at the end of the block at the latest.
+func (s *Sequence) Close() {
+	s.end(backend.ErrClosed)
+	s.mu.Lock()
+	s.following = nil
+	s.current.Store(&block{})
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+// ahead has the next block reserved, unless it is already.
+func (s *Sequence) ahead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.following == nil && s.life.Err() == nil {
+		s.reserve()
+	}
+}
+
+// advance goes on from a block that is used up to the next.
+func (s *Sequence) advance(ctx context.Context, used *block) error {
+	s.mu.Lock()
+	switch {
+	case s.life.Err() != nil:
+		s.mu.Unlock()
+		return context.Cause(s.life)
+	case s.current.Load() != used:
+		s.mu.Unlock()
+		return nil // another call was faster
+	case s.following != nil:
+		s.begin()
+		s.mu.Unlock()
+		return nil
+	}
+	r := s.reserve()
+	s.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// begin begins the following block, and fits the size of the next one to how
+// long the last one lasted.
+func (s *Sequence) begin() {
+	now := time.Now()
+	if !s.began.IsZero() {
+		switch lasted := now.Sub(s.began); {
+		case lasted < blockLasts:
+			s.size = min(s.size*2, s.max)
+		case lasted > 10*blockLasts:
+			s.size = max(s.size/2, min(firstBlock, s.max))
+		}
+	}
+	s.began = now
+	s.current.Store(s.following)
+	s.following = nil
+}
+
+// reserve starts to reserve a block, unless that is under way.
+func (s *Sequence) reserve() *reservation {
+	if s.reserving != nil {
+		return s.reserving
+	}
+	r := &reservation{done: make(chan struct{})}
+	s.reserving = r
+	size := s.size
+	s.running.Go(func() {
+		var end uint64
+		var used error // all numbers are used up: no trying again
+		err := s.store.Retry(s.life, s.label, func(ctx context.Context) (err error) {
+			if end, err = s.take(ctx, size); errors.Is(err, ErrOutOfRange) {
+				used, err = err, nil
+			}
+			return err
+		})
+		if used != nil {
+			err = used
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reserving, r.err = nil, err
+		if err == nil && s.life.Err() == nil {
+			s.following = newBlock(end, size)
+		}
+		close(r.done)
+	})
+	return r
+}
+
+// take reserves size numbers, and returns the highest. A reservation of
+// unknown outcome is not used, whatever became of it: the error is
+// backend.ErrIndeterminate, and the next attempt takes others.
+func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
+	entry, found, err := s.store.Get(ctx, s.key)
+	for err == nil {
+		var doc sequenceDocument
+		if found {
+			if err := decode(entry, &doc); err != nil {
+				return 0, err
+			}
+		}
+		// After a restore the store may know less than this process does.
+		highest := s.remember(doc.Reserved)
+		if highest > math.MaxUint64-size {
+			return 0, fmt.Errorf("%w: the numbers are used up", ErrOutOfRange)
+		}
+		doc.Reserved = highest + size
+		op := driver.Create(s.key, encode(doc))
+		if found {
+			op = driver.Put(s.key, op.Value, entry.Version)
+		}
+		result, err := s.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}})
+		switch {
+		case err != nil:
+			return 0, err
+		case result.Applied:
+			return s.remember(doc.Reserved), nil
+		case result.Current == nil:
+			return 0, fmt.Errorf("%w: what was reserved by others could not be read", backend.ErrUnavailable)
+		}
+		entry, found = result.Current[s.key]
+	}
+	return 0, err
+}
+
+// remember notes that numbers up to n are reserved, and returns the highest
+// that ever were.
+func (s *Sequence) remember(n uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = max(s.seen, n)
+	return s.seen
+}
