@@ -53,18 +53,10 @@ type Sequence struct {
 	running   sync.WaitGroup
 }
 
-// block is a range of reserved numbers.
+// block is a range of reserved numbers: those above start, size of them.
 type block struct {
-	last atomic.Uint64 // handed out
-	half uint64        // who gets it has the next block reserved
-	end  uint64
-}
-
-// newBlock returns the block of the n numbers up to end.
-func newBlock(end, n uint64) *block {
-	b := &block{half: end - n/2, end: end}
-	b.last.Store(end - n)
-	return b
+	used        atomic.Uint64 // how many are handed out, or were asked for
+	start, size uint64
 }
 
 // reservation is a block on its way; err is for those who wait for it.
@@ -111,12 +103,11 @@ func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*
 func (s *Sequence) Next(ctx context.Context) (uint64, error) {
 	for {
 		b := s.current.Load()
-		n := b.last.Add(1)
-		if n <= b.end {
-			if n == b.half {
+		if n := b.used.Add(1); n <= b.size {
+			if n == (b.size+1)/2 {
 				s.ahead()
 			}
-			return n, nil
+			return b.start + n, nil
 		}
 		if err := s.advance(ctx, b); err != nil {
 			return 0, fmt.Errorf("%s: %w", s.label, err)
@@ -126,7 +117,7 @@ func (s *Sequence) Next(ctx context.Context) (uint64, error) {
 
 // Close stops reserving. Numbers that were reserved and not handed out are
 // never used. Calls of Next under way and later ones end with
-// backend.ErrClosed, at the end of the block at the latest.
+// backend.ErrClosed.
 func (s *Sequence) Close() {
 	s.end(backend.ErrClosed)
 	s.mu.Lock()
@@ -211,7 +202,7 @@ func (s *Sequence) reserve() *reservation {
 		defer s.mu.Unlock()
 		s.reserving, r.err = nil, err
 		if err == nil && s.life.Err() == nil {
-			s.following = newBlock(end, size)
+			s.following = &block{start: end - size, size: size}
 		}
 		close(r.done)
 	})
