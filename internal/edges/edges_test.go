@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	".":                     {},
 	"internal/...":          {"internal/..."},
 	"internal/electiontest": {"backend/...", "election", "internal/..."},
+	"internal/countertest":  {"backend/...", "counter", "internal/..."},
 	"internal/memoryenv":    {"backend/...", "internal/..."},
 	"backend":               {"backend/driver", "internal/..."},
 	"backend/driver":        {},
@@ -67,7 +68,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/memoryenv"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}
@@ -117,6 +118,7 @@ func TestRules(t *testing.T) {
 		{"examples/tour", "integration/cluster"},
 		{"election", "integration/cluster"},
 		{"election", "internal/electiontest"},
+		{"counter", "internal/countertest"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
 	} {
