@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 )
@@ -51,6 +52,7 @@ type Counter struct {
 	base      base            // the last document known
 	sent      counterDocument // what the batch made of it, when last sent
 	unsettled bool            // whether that was applied is to be found out
+	window    time.Duration   // of the pause after a refusal
 }
 
 // New returns a Counter. It does no I/O. Arguments that make no sense are

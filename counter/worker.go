@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
@@ -12,6 +15,9 @@ import (
 
 // errUnknown: the document does not say any more whether a commit was applied.
 var errUnknown = fmt.Errorf("%w: the document no longer tells", backend.ErrIndeterminate)
+
+// maxCrowd bounds the pause after a refusal, in times that a commit takes.
+const maxCrowd = 16
 
 // work settles what is queued, batch after batch, and ends when there is
 // nothing left to do.
@@ -28,6 +34,9 @@ func (c *Counter) work() {
 			c.finish(err)
 		}
 		c.abandon() // frees ctx
+		// Who was waiting for this batch may come again at once, and then
+		// belongs in the next.
+		runtime.Gosched()
 	}
 }
 
@@ -131,7 +140,9 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 	if c.base.exists() {
 		op = driver.Put(c.key, op.Value, c.base.version)
 	}
+	start := time.Now()
 	result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}})
+	took := time.Since(start)
 	c.land(err)
 	switch {
 	case errors.Is(err, backend.ErrIndeterminate):
@@ -141,6 +152,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 		return false, err // not applied, by this commit at least
 	case result.Applied:
 		c.base = base{c.sent, result.Versions[0]}
+		c.window /= 2
 		c.finish(nil)
 		return true, nil
 	case c.doubt:
@@ -155,7 +167,28 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 		c.base, err = baseOf(entry, found)
 		c.known = err == nil
 	}
+	if err == nil {
+		c.avoid(ctx, took)
+	}
 	return false, err
+}
+
+// avoid waits a while after a refusal, the longer the more often there was one
+// lately: where several processes write all the time, most of their commits
+// would be in vain. What was read is out of date after that.
+func (c *Counter) avoid(ctx context.Context, took time.Duration) {
+	c.window = min(max(2*c.window, took), maxCrowd*took)
+	pause := rand.N(c.window + 1)
+	if pause <= took {
+		return
+	}
+	timer := time.NewTimer(pause - took)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		c.known = false
+	case <-ctx.Done():
+	}
 }
 
 // land notes that no commit is under way any more.

@@ -160,7 +160,7 @@ func givenUpInSilence(t *testing.T, env *drivertest.Env) {
 func cutAndHealed(t *testing.T, env *drivertest.Env) {
 	p, q := open(t, env, nil), open(t, env, nil)
 	var wg sync.WaitGroup
-	const callers, adds = 4, 15
+	const callers, adds = 4, 6
 	for range callers {
 		wg.Go(func() {
 			for range adds {
@@ -175,7 +175,7 @@ func cutAndHealed(t *testing.T, env *drivertest.Env) {
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	tick := time.NewTicker(30 * time.Millisecond)
+	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for ended := false; !ended; {
 		env.Cut(t, p.driver)
