@@ -10,7 +10,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 GO ?= go
-# How many rounds of each fault `overlap` and `storefaults` run.
+# How many rounds `overlap`, `storefaults` and `counterbench` run.
 ROUNDS ?=
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
@@ -47,7 +47,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 		$(foreach m,. $(ADAPTERS) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) ./...") \
-		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper|Election.*)\$$ ./conformance" \
+		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper|Election.*|Counter.*)\$$ ./conformance" \
 		'$(call REAL,integration) ./...'
 
 .PHONY: unit
@@ -73,6 +73,10 @@ storefaults: servers ## the same under faults of the store itself
 .PHONY: seeded
 seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one at a time, and must be caught
 	bin/seeded
+
+.PHONY: counterbench
+counterbench: servers ## package counter beside etcd's STM and a bare atomic.Add
+	$(GO) run -C integration ./cmd/counterbench $(if $(ROUNDS),-rounds $(ROUNDS))
 
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
