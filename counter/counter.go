@@ -182,5 +182,6 @@ func (c *Counter) giveUp(op *operation, cause error) error {
 	if op.accepted && (c.flying || c.doubt) {
 		return fmt.Errorf("%w: %w", backend.ErrIndeterminate, cause)
 	}
+	op.out = true
 	return fmt.Errorf("not applied: %w", cause)
 }

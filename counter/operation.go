@@ -15,6 +15,7 @@ type operation struct {
 	settled chan struct{}
 	done    bool // settled is closed, or nobody waits for it
 	taken   bool // it is in the batch
+	out     bool // nobody waits for it, and it was said not to be applied
 
 	// What it would come to on the base that the batch is made for; what it
 	// came to once settled is closed.
@@ -27,6 +28,7 @@ type operation struct {
 func (op *operation) try(value, low, high int64) int64 {
 	op.accepted, op.err = false, nil
 	switch {
+	case op.out:
 	case op.compare:
 		if op.accepted = value == op.old; op.accepted {
 			value = op.next

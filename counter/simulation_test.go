@@ -105,8 +105,10 @@ type simAdd struct {
 	begin, end int // instants, in order
 	result     uint64
 	err        error
-	expected   bool // the error came with the end of the context
+	expected   bool // the error came with the end of the context, or is errMoved
 }
+
+var errMoved = errors.New("the value has moved")
 
 type simRead struct {
 	begin, end int
@@ -238,13 +240,25 @@ func (s *simulation) call(ctx context.Context, p *simProcess, random *rand.Rand)
 		return
 	}
 	a := &simAdd{who: p.who, bit: 1 << len(s.adds)}
+	add := func() (int64, error) { return p.counter.Add(ctx, int64(a.bit)) }
+	if random.IntN(3) == 0 {
+		// The same by comparison: it is refused where the value has moved.
+		old := int64(s.value)
+		add = func() (int64, error) {
+			swapped, err := p.counter.CompareAndSet(ctx, old, old|int64(a.bit))
+			if err == nil && !swapped {
+				err = errMoved
+			}
+			return old | int64(a.bit), err
+		}
+	}
 	a.begin = s.tell("%d adds %b", p.who, a.bit)
 	s.adds = append(s.adds, a)
 	s.mu.Unlock()
-	result, err := p.counter.Add(ctx, int64(a.bit))
+	result, err := add()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.result, a.err, a.expected = uint64(result), err, ctx.Err() != nil
+	a.result, a.err, a.expected = uint64(result), err, ctx.Err() != nil || errors.Is(err, errMoved)
 	a.end = s.tell("%d has added %b: %b, %v", p.who, a.bit, result, err)
 }
 

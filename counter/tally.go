@@ -35,7 +35,7 @@ type TallyOptions struct {
 
 // Tally counts without waiting: Add is local, and what was added goes to the
 // store now and then, in one sum. Its methods may be called concurrently. It
-// must be closed, or what was not flushed is lost.
+// must be closed, before its Store is, or what was not flushed is lost.
 type Tally struct {
 	store    *backend.Store
 	label    string

@@ -16,8 +16,12 @@ import (
 // errUnknown: the document does not say any more whether a commit was applied.
 var errUnknown = fmt.Errorf("%w: the document no longer tells", backend.ErrIndeterminate)
 
-// maxCrowd bounds the pause after a refusal, in times that a commit takes.
-const maxCrowd = 16
+// The pause after a refusal is at most so many times as long as a commit took,
+// of which no more than longCommit counts: it was held up by something else.
+const (
+	maxCrowd   = 16
+	longCommit = 25 * time.Millisecond
+)
 
 // work settles what is queued, batch after batch, and ends when there is
 // nothing left to do.
@@ -72,16 +76,11 @@ func (c *Counter) gather(ctx context.Context) bool {
 	}
 	clear(c.queue)
 	c.queue = c.queue[:0]
-	if c.drop(); c.live == 0 {
+	c.batch = slices.DeleteFunc(c.batch, func(op *operation) bool { return op.done })
+	if c.live = len(c.batch); c.live == 0 {
 		c.abandon()
 	}
 	return c.live > 0
-}
-
-// drop takes out of the batch whoever waits no longer.
-func (c *Counter) drop() {
-	c.batch = slices.DeleteFunc(c.batch, func(op *operation) bool { return op.done })
-	c.live = len(c.batch)
 }
 
 // settle brings the batch to its end. After an error it can be called again
@@ -120,9 +119,6 @@ func (c *Counter) settle(ctx context.Context) error {
 func (c *Counter) evaluate() (value int64, send bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.doubt {
-		c.drop()
-	}
 	value = c.base.Value
 	for _, op := range c.batch {
 		value = op.try(value, c.min, c.max)
@@ -177,6 +173,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 // lately: where several processes write all the time, most of their commits
 // would be in vain. What was read is out of date after that.
 func (c *Counter) avoid(ctx context.Context, took time.Duration) {
+	took = min(took, longCommit)
 	c.window = min(max(2*c.window, took), maxCrowd*took)
 	pause := rand.N(c.window + 1)
 	if pause <= took {

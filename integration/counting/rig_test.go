@@ -127,13 +127,30 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// disturbed runs the callers of all processes while their networks fail, and
-// returns once all have ended and the networks are whole again.
-func disturbed(t testing.TB, f fault, long time.Duration, nets []*cluster.Proxies, caller func(ctx context.Context, process, number int)) {
+// How long a run takes: both a time and a number of acknowledged adds, the
+// latter within patience.
+const (
+	runTime  = 3 * time.Second
+	runAdds  = 100
+	patience = 2 * time.Minute
+)
+
+// disturbed runs the callers of all processes while their networks fail, until
+// that has been long enough, and returns once all have ended and the networks
+// are whole again.
+func disturbed(t testing.TB, f fault, nets []*cluster.Proxies, acknowledged *atomic.Int64, caller func(ctx context.Context, process, number int)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), long)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var networks, wg sync.WaitGroup
+	networks.Go(func() {
+		start := time.Now()
+		for wait(ctx, 10*time.Millisecond) {
+			if time.Since(start) >= runTime && acknowledged.Load() >= runAdds {
+				cancel()
+			}
+		}
+	})
 	for process, net := range nets {
 		networks.Go(func() { f.disturb(ctx, net); net.Pass() })
 		for number := range callers {
@@ -146,7 +163,7 @@ func disturbed(t testing.TB, f fault, long time.Duration, nets []*cluster.Proxie
 
 // ours has the processes count with Counters and returns the history and the
 // final value.
-func (r *rig) ours(t *testing.T, f fault, long time.Duration) ([]call, int64) {
+func (r *rig) ours(t *testing.T, f fault) ([]call, int64) {
 	t.Helper()
 	var nets []*cluster.Proxies
 	var counters []*counter.Counter
@@ -168,7 +185,8 @@ func (r *rig) ours(t *testing.T, f fault, long time.Duration) ([]call, int64) {
 	var doubts atomic.Int64 // that may still be
 	doubts.Store(f.doubts)
 	start := time.Now()
-	disturbed(t, f, long, nets, func(ctx context.Context, process, number int) {
+	var acknowledged atomic.Int64
+	disturbed(t, f, nets, &acknowledged, func(ctx context.Context, process, number int) {
 		for ctx.Err() == nil {
 			patience := f.patience
 			if number == 0 && (f.doubts == 0 || doubts.Add(-1) >= 0) {
@@ -184,7 +202,10 @@ func (r *rig) ours(t *testing.T, f fault, long time.Duration) ([]call, int64) {
 			if patience == f.impatient && f.doubts > 0 && !c.doubt {
 				doubts.Add(1)
 			}
-			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			switch {
+			case err == nil:
+				acknowledged.Add(1)
+			case !errors.Is(err, context.DeadlineExceeded):
 				t.Errorf("Add: %v", err)
 			}
 			mu.Lock()
@@ -212,7 +233,7 @@ func settle(t testing.TB, f fault) {
 
 // plain has the processes count with a plain loop that tries again on every
 // error, and returns how many increments were acknowledged and the final value.
-func (r *rig) plain(t *testing.T, f fault, long time.Duration) (acknowledged, final int64) {
+func (r *rig) plain(t *testing.T, f fault) (acknowledged, final int64) {
 	t.Helper()
 	var nets []*cluster.Proxies
 	var increments []func(context.Context) error
@@ -223,7 +244,7 @@ func (r *rig) plain(t *testing.T, f fault, long time.Duration) (acknowledged, fi
 		nets, increments, value = append(nets, net), append(increments, once), v
 	}
 	var n atomic.Int64
-	disturbed(t, f, long, nets, func(ctx context.Context, process, _ int) {
+	disturbed(t, f, nets, &n, func(ctx context.Context, process, _ int) {
 		for ctx.Err() == nil {
 			for {
 				bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -259,7 +280,7 @@ func run(t *testing.T, s system) {
 			})
 			t.Run("plain", func(t *testing.T) {
 				t.Parallel()
-				acknowledged, final := r.plain(t, f, runs)
+				acknowledged, final := r.plain(t, f)
 				t.Logf("plain: %d acknowledged, the value is %d: %s", acknowledged, final, wrongBy(final-acknowledged))
 				if final < acknowledged {
 					t.Error("the plain loop lost some: is the harness wrong?")
@@ -269,18 +290,15 @@ func run(t *testing.T, s system) {
 	}
 }
 
-// runs is how long the processes count under a fault.
-const runs = 3 * time.Second
-
 func (r *rig) runOurs(t *testing.T, f fault) {
-	history, final := r.ours(t, f, runs)
+	history, final := r.ours(t, f)
 	v := check(history, final)
 	t.Logf("ours:  %v", v)
 	if v.lost+v.doubled+v.disorder > 0 {
 		t.Errorf("the history is wrong: %s", v.first)
 	}
-	if v.acknowledged < 50 {
-		t.Errorf("only %d adds were acknowledged", v.acknowledged)
+	if v.acknowledged < runAdds {
+		t.Errorf("only %d adds were acknowledged in %v", v.acknowledged, patience)
 	}
 	switch {
 	case v.inDoubt <= 12:
