@@ -18,15 +18,18 @@ func ExampleCounter_Add() {
 	ctx := context.Background()
 	server := memory.NewServer() // a service has etcd here, or another store
 	low, high := int64(0), int64(10)
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	sold, refused := 0, 0
+	var stores []*backend.Store
 	for range 2 {
 		store, err := memory.Open(server, nil)
 		if err != nil {
 			log.Fatal(err)
 		}
-		defer store.Close()
+		stores = append(stores, store)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	sold, refused := 0, 0
+	for _, store := range stores { // one for each process
 		seats, err := counter.New(store, "concert/2026-11-24/sold", &counter.Options{Min: &low, Max: &high})
 		if err != nil {
 			log.Fatal(err)
@@ -48,6 +51,11 @@ func ExampleCounter_Add() {
 		}
 	}
 	wg.Wait()
+	for _, store := range stores {
+		if err := store.Close(); err != nil {
+			log.Print(err)
+		}
+	}
 	fmt.Println(sold, "sold,", refused, "refused")
 	// Output: 10 sold, 6 refused
 }

@@ -225,8 +225,9 @@ func (c *Counter) look(ctx context.Context) (ended bool, err error) {
 	case unknown:
 		c.finish(errUnknown)
 		return true, nil
+	default: // notApplied
+		return false, nil
 	}
-	return false, nil
 }
 
 // fate is what became of a commit.

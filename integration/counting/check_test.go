@@ -171,7 +171,8 @@ func TestCheck(t *testing.T) {
 		"at the same time": {[]call{ok(0, a, 1, 9, a+b), ok(1, b, 2, 8, b)}, a + b, verdict{acknowledged: 2}},
 		"two in doubt": {
 			[]call{doubt(0, a, 1, 2), doubt(0, b, 1, 2), doubt(1, c, 1, 2), ok(1, d, 3, 4, a+c+d)},
-			a + c + d, verdict{acknowledged: 1, inDoubt: 3, landed: 2},
+			a + c + d,
+			verdict{acknowledged: 1, inDoubt: 3, landed: 2},
 		},
 		"in doubt, late": {[]call{doubt(0, a, 1, 2), ok(1, b, 3, 4, b)}, a + b, verdict{acknowledged: 1, inDoubt: 1, landed: 1}},
 		"lost":           {[]call{ok(0, a, 1, 2, a), ok(1, b, 3, 4, a+b)}, b, verdict{acknowledged: 2, lost: 1}},
@@ -180,18 +181,21 @@ func TestCheck(t *testing.T) {
 		"doubled later":  {[]call{ok(0, a, 1, 2, a)}, 2 * a, verdict{acknowledged: 1, doubled: 1}},
 		"in doubt, twice": {
 			[]call{doubt(0, a, 1, 2), ok(1, b, 3, 4, a+b)},
-			2*a + b, verdict{acknowledged: 1, inDoubt: 1, landed: 1, doubled: 1},
+			2*a + b,
+			verdict{acknowledged: 1, inDoubt: 1, landed: 1, doubled: 1},
 		},
 		"never, and yet": {
 			[]call{{delta: a, begin: 1, end: 2, never: true}, ok(1, b, 3, 4, a+b)},
-			a + b, verdict{acknowledged: 1, never: 1, doubled: 1},
+			a + b,
+			verdict{acknowledged: 1, never: 1, doubled: 1},
 		},
 		"one result for two": {[]call{ok(0, a, 1, 2, a+b), ok(0, b, 1, 2, a+b)}, a + b, verdict{acknowledged: 2, doubled: 1, lost: 1}},
 		"against time":       {[]call{ok(0, a, 1, 2, a+b), ok(1, b, 3, 4, b)}, a + b, verdict{acknowledged: 2, disorder: 1}},
 		"before it began":    {[]call{doubt(0, a, 5, 6), ok(1, b, 1, 2, a+b)}, a + b, verdict{acknowledged: 1, inDoubt: 1, doubled: 1}},
 		"after the next": {
 			[]call{doubt(0, a, 1, 2), ok(0, b, 3, 4, b)},
-			a + b, verdict{acknowledged: 1, inDoubt: 1, landed: 1, disorder: 1},
+			a + b,
+			verdict{acknowledged: 1, inDoubt: 1, landed: 1, disorder: 1},
 		},
 	} {
 		got := check(test.calls, test.final)
