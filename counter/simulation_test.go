@@ -64,7 +64,7 @@ func TestSimulation(t *testing.T) {
 			s.calm()
 			s.check()
 			if t.Failed() {
-				t.Logf("seed %d, %s, %d entries:\n%s", seed, s.kinds, limit, strings.Join(s.story, "\n"))
+				t.Logf("seed %d, %s, %d entries:\n%v", seed, s.kinds, limit, &s.story)
 			}
 		})
 	})
@@ -80,7 +80,7 @@ type simulation struct {
 	procs  []*simProcess
 
 	mu       sync.Mutex
-	story    []string
+	story    story
 	adds     []*simAdd // by bit
 	reads    []*simRead
 	value    uint64 // as applied last
@@ -115,6 +115,23 @@ type simRead struct {
 	value      uint64
 }
 
+// story is what happened, put into words only when somebody wants to know.
+type story []event
+
+type event struct {
+	at     time.Duration
+	format string
+	args   []any
+}
+
+func (s *story) String() string {
+	var b strings.Builder
+	for _, e := range *s {
+		fmt.Fprintf(&b, "%10v  %s\n", e.at, fmt.Sprintf(e.format, e.args...))
+	}
+	return b.String()
+}
+
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	return &simulation{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(), began: time.Now(),
@@ -124,7 +141,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 
 // tell adds to the story and returns the instant. The mutex is held.
 func (s *simulation) tell(format string, args ...any) int {
-	s.story = append(s.story, fmt.Sprintf("%10v  ", time.Since(s.began))+fmt.Sprintf(format, args...))
+	s.story = append(s.story, event{time.Since(s.began), format, args})
 	return len(s.story)
 }
 

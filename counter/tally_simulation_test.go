@@ -3,9 +3,7 @@ package counter_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -29,7 +27,7 @@ func TestTallySimulation(t *testing.T) {
 				t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(),
 				limit: []int{1, 2, counter.MaxEntries}[seed%3], shards: make(map[string]uint64), began: time.Now(),
 			}
-			for range 4 {
+			for range 3 {
 				s.start()
 			}
 			for range 8 {
@@ -38,7 +36,7 @@ func TestTallySimulation(t *testing.T) {
 			}
 			s.end()
 			if t.Failed() {
-				t.Logf("seed %d, %d entries:\n%s", seed, s.limit, strings.Join(s.story, "\n"))
+				t.Logf("seed %d, %d entries:\n%v", seed, s.limit, &s.story)
 			}
 		})
 	})
@@ -53,7 +51,7 @@ type tallySimulation struct {
 	procs  []*tallyProcess
 
 	mu     sync.Mutex
-	story  []string
+	story  story
 	bits   int
 	shards map[string]uint64
 	totals []uint64 // of all instants
@@ -71,7 +69,7 @@ type tallyProcess struct {
 }
 
 func (s *tallySimulation) tell(format string, args ...any) {
-	s.story = append(s.story, fmt.Sprintf("%10v  ", time.Since(s.began))+fmt.Sprintf(format, args...))
+	s.story = append(s.story, event{time.Since(s.began), format, args})
 }
 
 // total is what all shards hold. The mutex is held.
@@ -120,7 +118,7 @@ func (s *tallySimulation) start() {
 		p.done.Go(func() {
 			for ctx.Err() == nil {
 				s.call(ctx, p, random)
-				sleep(ctx, time.Duration(random.Int64N(int64(2*time.Second))))
+				sleep(ctx, time.Duration(random.Int64N(int64(3*time.Second))))
 			}
 		})
 	}
