@@ -1,0 +1,81 @@
+package restart
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// Defaults of Options: together they fit the 30 s that Kubernetes grants a pod
+// by default. Docker grants 10 s unless it is told otherwise.
+const (
+	DefaultDrainTimeout = 20 * time.Second
+	DefaultCloseTimeout = 6 * time.Second
+)
+
+// Options are the options of Run; nil stands for the defaults, as does the zero
+// value of each field.
+type Options struct {
+	// Health is told when the process drains: it is not ready from then on.
+	Health *Health
+
+	// ReadyDelay is how long the work goes on after readiness went off, so that
+	// whoever sends it requests can hear of it: some 5 s behind a Kubernetes
+	// Service. None by default.
+	ReadyDelay time.Duration
+
+	// DrainTimeout is how long the work may take from the end of its context
+	// until it has returned; 20 s by default.
+	DrainTimeout time.Duration
+
+	// Close is closed once the work has returned, all at once: the Stores. It
+	// is not if the work overran, or is cut short by a second signal.
+	Close []io.Closer
+
+	// CloseTimeout bounds the closing; 6 s by default, a second more than a
+	// Store takes by its own default.
+	CloseTimeout time.Duration
+
+	// Logger is told when the process drains and why it ended; nil stands for
+	// slog.Default(), since a process must not end without a word.
+	Logger *slog.Logger
+}
+
+// withDefaults returns a copy that has every field set, or what is wrong.
+func (o *Options) withDefaults() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.Default()
+	}
+	if opts.Health == nil {
+		opts.Health = new(Health)
+	}
+	for i, c := range opts.Close {
+		if c == nil {
+			return opts, fmt.Errorf("%w: Options.Close[%d] is nil", backend.ErrInvalid, i)
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		byDef time.Duration
+	}{
+		{"ReadyDelay", &opts.ReadyDelay, 0},
+		{"DrainTimeout", &opts.DrainTimeout, DefaultDrainTimeout},
+		{"CloseTimeout", &opts.CloseTimeout, DefaultCloseTimeout},
+	} {
+		if *d.value < 0 {
+			return opts, fmt.Errorf("%w: Options.%s is negative", backend.ErrInvalid, d.name)
+		}
+		if *d.value == 0 {
+			*d.value = d.byDef
+		}
+	}
+	return opts, nil
+}
