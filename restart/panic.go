@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 )
 
 // PanicError is a panic that was caught.
@@ -26,13 +27,14 @@ func catch(fn func() error) (err error) {
 	return fn()
 }
 
-// short returns the text of err, without the stack if it is a panic's.
+// short returns the text of err without the stack of a panic.
 func short(err error) string {
+	text := err.Error()
 	var p *PanicError
 	if errors.As(err, &p) {
-		return fmt.Sprintf("panic: %v", p.Value)
+		text = strings.Replace(text, "\n\n"+string(p.Stack), "", 1)
 	}
-	return err.Error()
+	return text
 }
 
 // brief returns err for a log line, and the stack apart if it is a panic's.

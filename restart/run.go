@@ -59,18 +59,25 @@ func Main(body func(context.Context) error, options *Options) {
 //
 // Run has joined body, except after ExitOverran and ExitInterrupted: the
 // process is expected to end then. Only a panic in body's own goroutine can be
-// caught. One Run at a time: it receives the signals of the whole process.
+// caught. One Run at a time, since it receives the signals of the whole process,
+// and not in a bubble of testing/synctest, since they come from outside.
 func Run(ctx context.Context, body func(context.Context) error, options *Options) int {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	return runUntil(ctx, signals, body, options)
+}
+
+// runUntil is Run, with the signals that it gets.
+func runUntil(ctx context.Context, signals <-chan os.Signal, body func(context.Context) error, options *Options) int {
 	opts, err := options.withDefaults()
 	if err == nil && body == nil {
 		err = fmt.Errorf("%w: the body is nil", backend.ErrInvalid)
 	}
-	r := &run{Options: opts, began: time.Now(), signals: make(chan os.Signal, 2), ended: make(chan error, 1)}
+	r := &run{Options: opts, began: time.Now(), signals: signals, ended: make(chan error, 1)}
 	if err != nil {
 		return r.end(ExitFailed, "the process cannot run", err)
 	}
-	signal.Notify(r.signals, syscall.SIGTERM, os.Interrupt)
-	defer signal.Stop(r.signals)
 	return r.run(ctx, body)
 }
 
@@ -78,7 +85,7 @@ func Run(ctx context.Context, body func(context.Context) error, options *Options
 type run struct {
 	Options
 	began   time.Time
-	signals chan os.Signal
+	signals <-chan os.Signal
 	ended   chan error // what body returned
 	told    bool       // a signal has come
 }

@@ -1,0 +1,4 @@
+package restart
+
+// RunUntil is Run with signals of the test's own.
+var RunUntil = runUntil
