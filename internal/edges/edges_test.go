@@ -33,16 +33,17 @@ var third = []string{"github.com/cenkalti/backoff/v4", "golang.org/x/sync"}
 // tests. The names are relative to the root; "x/..." stands for x and all
 // below it. A package that is not listed may import nothing.
 var allowed = map[string][]string{
-	".":                     {},
-	"internal/...":          {"internal/..."},
-	"internal/electiontest": {"backend/...", "election", "internal/..."},
-	"internal/countertest":  {"backend/...", "counter", "internal/..."},
-	"internal/memoryenv":    {"backend/...", "internal/..."},
-	"backend":               {"backend/driver", "internal/..."},
-	"backend/driver":        {},
-	"backend/drivertest":    {"backend/driver"},
-	"backend/faults":        {"backend", "backend/driver", "internal/..."},
-	"backend/memory":        {"backend", "backend/driver", "internal/..."},
+	".":                       {},
+	"internal/...":            {"internal/..."},
+	"internal/electiontest":   {"backend/...", "election", "internal/..."},
+	"internal/countertest":    {"backend/...", "counter", "internal/..."},
+	"internal/memoryenv":      {"backend/...", "internal/..."},
+	"backend":                 {"backend/driver", "internal/..."},
+	"backend/driver":          {},
+	"backend/drivertest":      {"backend/driver"},
+	"backend/faults":          {"backend", "backend/driver", "internal/..."},
+	"backend/memory":          {"backend", "backend/driver", "internal/..."},
+	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
@@ -68,7 +69,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}
@@ -119,6 +120,8 @@ func TestRules(t *testing.T) {
 		{"election", "integration/cluster"},
 		{"election", "internal/electiontest"},
 		{"counter", "internal/countertest"},
+		{"restart", "internal/checkpointtest"},
+		{"restart", "election"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
 	} {
