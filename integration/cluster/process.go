@@ -46,7 +46,8 @@ type process struct {
 	gone   bool
 }
 
-// start starts cmd with its output appended to the file named log.
+// start starts cmd with its output appended to the file named log. Of
+// cmd.SysProcAttr it keeps the Credential.
 func (f *forker) start(cmd *exec.Cmd, log string) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -54,7 +55,11 @@ func (f *forker) start(cmd *exec.Cmd, log string) (*process, error) {
 	}
 	defer out.Close()
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = dieWithParent()
+	attr := dieWithParent()
+	if cmd.SysProcAttr != nil {
+		attr.Credential = cmd.SysProcAttr.Credential
+	}
+	cmd.SysProcAttr = attr
 	started := make(chan error, 1)
 	f.jobs <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {

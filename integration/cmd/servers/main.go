@@ -1,9 +1,10 @@
 // Command servers gets the servers that the tests start: it builds etcd and
-// Consul into the user's cache directory and installs ZooKeeper's Debian
-// package, each only where it is missing. Run it again at will.
+// Consul into the user's cache directory and installs the Debian packages of
+// ZooKeeper and PostgreSQL, each only where it is missing. Run it again at will.
 //
-// QUORATE_CONSUL (a program) and QUORATE_ZOOKEEPER_CLASSPATH (a Java class
-// path) name servers of your own to use instead.
+// QUORATE_CONSUL (a program), QUORATE_ZOOKEEPER_CLASSPATH (a Java class path)
+// and QUORATE_POSTGRES_BIN (a directory of programs) name servers of your own
+// to use instead.
 package main
 
 import (
@@ -20,6 +21,7 @@ func main() {
 	err := errors.Join(
 		report("etcd", cluster.EtcdProgram),
 		report("zookeeper", zooKeeper),
+		report("postgresql", postgres),
 		report("consul", cluster.ConsulProgram),
 	)
 	if err != nil {
@@ -41,17 +43,24 @@ func report(name string, get func() (string, error)) error {
 }
 
 // zooKeeper returns the class path, and installs the package if there is none.
-func zooKeeper() (string, error) {
-	path, missing := cluster.ZooKeeperClassPath()
+func zooKeeper() (string, error) { return installed("zookeeper", cluster.ZooKeeperClassPath) }
+
+// postgres returns the directory of the programs, and installs the package if
+// there is none. What it starts by itself is not needed, and does no harm.
+func postgres() (string, error) { return installed("postgresql", cluster.PostgresBin) }
+
+// installed finds what a package brings, and installs it if it is missing.
+func installed(name string, find func() (string, error)) (string, error) {
+	path, missing := find()
 	if missing == nil {
 		return path, nil
 	}
 	if os.Geteuid() != 0 {
-		return "", fmt.Errorf("%w; as root: apt-get install zookeeper", missing)
+		return "", fmt.Errorf("%w; as root: apt-get install %s", missing, name)
 	}
 	for _, args := range [][]string{
 		{"apt-get", "-q", "update"},
-		{"apt-get", "-q", "-y", "--no-install-recommends", "install", "zookeeper"},
+		{"apt-get", "-q", "-y", "--no-install-recommends", "install", name},
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -59,5 +68,5 @@ func zooKeeper() (string, error) {
 			return "", fmt.Errorf("%w; running %q: %w\n%s", missing, args, err, out)
 		}
 	}
-	return cluster.ZooKeeperClassPath()
+	return find()
 }

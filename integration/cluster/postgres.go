@@ -1,0 +1,159 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// PostgresBin returns the directory of PostgreSQL's programs: what
+// QUORATE_POSTGRES_BIN says, or where the Debian package puts them. It fails if
+// they are not installed; cmd/servers installs them.
+func PostgresBin() (string, error) {
+	if dir := os.Getenv("QUORATE_POSTGRES_BIN"); dir != "" {
+		return dir, nil
+	}
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+	if err != nil || len(found) == 0 {
+		return "", fmt.Errorf("PostgreSQL is not installed (make servers does that): %w", errors.Join(err, os.ErrNotExist))
+	}
+	slices.Sort(found)
+	return filepath.Dir(found[len(found)-1]), nil
+}
+
+// Postgres is a PostgreSQL server on loopback, for effects that a worker has
+// outside its coordination store. It does not sync to disk: no test cuts its
+// power.
+type Postgres struct {
+	dir    *dataDir
+	forker *forker
+	proc   *process
+	port   int
+	close  func() error
+}
+
+// StartPostgres starts a server and returns when it serves. It refuses to run
+// as root, and so runs as the user of its package then, or as nobody.
+func StartPostgres() (*Postgres, error) {
+	bin, err := PostgresBin()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := newDataDir("postgres")
+	if err != nil {
+		return nil, err
+	}
+	p := &Postgres{dir: dir, forker: newForker()}
+	p.close = sync.OnceValue(p.shutDown)
+	if err := p.start(bin); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting postgres: %w", err), p.Close())
+	}
+	return p, nil
+}
+
+func (p *Postgres) start(bin string) error {
+	as, err := p.unprivileged()
+	if err != nil {
+		return err
+	}
+	taken, err := ports.take(1)
+	if err != nil {
+		return err
+	}
+	p.port = taken[0]
+	data := filepath.Join(p.dir.path, "data")
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: as}
+	if out, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+	server.Dir, server.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: as}
+	if p.proc, err = p.forker.start(server, p.log()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	return poll(ctx, func() (bool, error) {
+		if !p.proc.alive() {
+			return false, fmt.Errorf("it ended by itself: %w; its last output:\n%s", p.proc.err, tail(p.log()))
+		}
+		conn, err := pgx.Connect(ctx, p.URL())
+		if err != nil {
+			return false, nil //nolint:nilerr // Not yet.
+		}
+		return true, conn.Close(ctx)
+	})
+}
+
+// unprivileged gives the data directory to a user that is not root, and says
+// which, if this process is.
+func (p *Postgres) unprivileged() (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		if u, err = user.Lookup("nobody"); err != nil {
+			return nil, err
+		}
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, err
+	}
+	// It must get at its own directory, not see the others.
+	for dir := filepath.Dir(p.dir.path); filepath.Clean(dir) != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return nil, err
+		}
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(p.dir.path, int(uid), int(gid))
+}
+
+func (p *Postgres) log() string { return filepath.Join(p.dir.path, "log") }
+
+// Addr returns the server's address, as host:port.
+func (p *Postgres) Addr() string { return hostPort(p.port) }
+
+// URL returns what a client connects with.
+func (p *Postgres) URL() string {
+	return "postgres://postgres@" + p.Addr() + "/postgres?sslmode=disable"
+}
+
+// Close kills the server and removes its data.
+func (p *Postgres) Close() error { return p.close() }
+
+func (p *Postgres) shutDown() error {
+	var errs []error
+	if p.proc != nil {
+		errs = append(errs, p.proc.signal(syscall.SIGQUIT)) // ends at once, its children too
+		timer := time.NewTimer(stopTimeout)
+		defer timer.Stop()
+		select {
+		case <-p.proc.exited:
+		case <-timer.C:
+			errs = append(errs, p.proc.signal(syscall.SIGKILL))
+			<-p.proc.exited
+		}
+		ports.give(p.port)
+	}
+	p.forker.close()
+	return errors.Join(append(errs, p.dir.close())...)
+}
