@@ -78,6 +78,10 @@ seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one 
 counterbench: servers ## package counter beside etcd's STM and a bare atomic.Add
 	$(GO) run -C integration ./cmd/counterbench $(if $(ROUNDS),-rounds $(ROUNDS))
 
+.PHONY: checkpoints
+checkpoints: servers ## kill workers 50 times over 10,000 items on each store, effects in PostgreSQL
+	QUORATE_KILLS=50 QUORATE_ITEMS=10000 $(GO) test -C integration -run '^TestKilledWorkers' -v -count=1 -p 1 -timeout 120m ./checkpoints
+
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
 	bin/rehearsal -pack -use -tour

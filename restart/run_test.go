@@ -57,7 +57,10 @@ func drain(t *testing.T, options restart.Options, lasts time.Duration, returns e
 			time.Sleep(time.Minute)
 			first = time.Now()
 			signals <- syscall.SIGTERM
-			for c, _ := probe(h.Ready()); c == 200; c, _ = probe(h.Ready()) {
+			for range 1000 { // ms
+				if c, _ := probe(h.Ready()); c != 200 {
+					break
+				}
 				time.Sleep(time.Millisecond)
 			}
 			o.unready = time.Since(first)
