@@ -117,8 +117,10 @@ func (w *wait) report(checks []Check, done <-chan struct{}) (said bool) {
 			return said
 		case <-timer.C:
 			timer.Reset(awaitLogEvery)
-			said = true
-			slog.Default().Warn("waiting", "waited", time.Since(w.began), "for", w.missing(checks).Error())
+			if missing := w.missing(checks); len(missing) > 0 {
+				said = true
+				slog.Default().Warn("waiting", "waited", time.Since(w.began), "for", missing.Error())
+			}
 		}
 	}
 }
