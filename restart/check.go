@@ -2,6 +2,7 @@ package restart
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -38,7 +39,7 @@ func TCP(addr string) Check {
 		}
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err != nil {
-			return err //nolint:wrapcheck // net's says it all.
+			return err
 		}
 		return conn.Close()
 	}}
@@ -61,8 +62,8 @@ func HTTP(address string) Check {
 		if err != nil {
 			return err
 		}
-		defer reply.Body.Close()
-		if _, err := io.CopyN(io.Discard, reply.Body, 64<<10); err != nil && err != io.EOF { //nolint:errorlint // CopyN returns it bare.
+		defer func() { _ = reply.Body.Close() }()
+		if _, err := io.CopyN(io.Discard, reply.Body, 64<<10); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		if reply.StatusCode < 200 || reply.StatusCode > 299 {

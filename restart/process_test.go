@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // child is the process of a service. It ends in Main.
 func child(name string) {
-	say := func(what string) { fmt.Println(what) }
+	say := func(what string) { fmt.Fprintln(os.Stdout, what) }
 	untilTold := func(ctx context.Context) error {
 		say("up")
 		<-ctx.Done()

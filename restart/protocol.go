@@ -31,7 +31,7 @@ type stored struct {
 func (c *Checkpoint[T]) read(ctx context.Context) (s stored, err error) {
 	entry, found, err := c.store.Get(ctx, c.key)
 	if err != nil || !found {
-		return s, err //nolint:wrapcheck // The caller says what it was about.
+		return s, err
 	}
 	s.there, s.version = true, entry.Version
 	if err := document.Decode(entry.Value, checkpointFormat, &s.progress); err != nil {
@@ -72,7 +72,7 @@ func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (valu
 			}
 			result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}}, guards...)
 			if err != nil {
-				return err //nolint:wrapcheck // The caller says what it was about.
+				return err
 			}
 			if result.Applied {
 				held = &claim{token: token, version: result.Versions[0], guards: guards}
@@ -122,7 +122,7 @@ func (c *Checkpoint[T]) save(ctx context.Context, h *claim, value json.RawMessag
 			result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{driver.Put(c.key, data, h.version)}}, h.guards...)
 			doubt = doubt || errors.Is(err, backend.ErrIndeterminate)
 			if err != nil {
-				return err //nolint:wrapcheck // The caller says what it was about.
+				return err
 			}
 			if result.Applied {
 				h.version = result.Versions[0]

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -423,8 +424,8 @@ func (h *history) saved(owner, value string, err error) {
 func (h *history) loseGuard(server *memory.Server) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i := len(h.claims) - 1; i >= 0; i-- {
-		if owner := h.claims[i].owner; !h.gone[owner] {
+	for _, claim := range slices.Backward(h.claims) {
+		if owner := claim.owner; !h.gone[owner] {
 			if h.guards {
 				h.told("%s loses its guard", owner)
 				server.Delete("quorate/office/" + owner)

@@ -137,7 +137,7 @@ func TestAPanicIsAFailure(t *testing.T) {
 		}
 		err = restart.Supervise(t.Context(), func(context.Context) error { panic(errWork) }, &restart.Policy{Budget: 1, Logger: quiet})
 		var p *restart.PanicError
-		if !errors.As(err, &p) || p.Value != errWork || !strings.Contains(string(p.Stack), "TestAPanicIsAFailure") {
+		if !errors.As(err, &p) || p.Value != any(errWork) || !strings.Contains(string(p.Stack), "TestAPanicIsAFailure") {
 			t.Errorf("Supervise = %v, want a PanicError with the stack", err)
 		}
 	})
