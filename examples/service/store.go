@@ -11,6 +11,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/consul"
 	"github.com/quorate/quorate/backend/etcd"
+	"github.com/quorate/quorate/backend/zookeeper"
 )
 
 // openStore opens the Store at a URL like etcd://host:port,host:port. It does no
@@ -34,7 +35,9 @@ func openStore(url string, options *backend.Options) (*backend.Store, error) {
 			return nil, err
 		}
 		return consul.New(client, options)
+	case "zookeeper":
+		return zookeeper.Open(hosts, options)
 	default:
-		return nil, fmt.Errorf("store %q: want etcd:// or consul://", url)
+		return nil, fmt.Errorf("store %q: want etcd://, consul:// or zookeeper://", url)
 	}
 }

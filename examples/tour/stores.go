@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/consul"
 	"github.com/quorate/quorate/backend/etcd"
+	"github.com/quorate/quorate/backend/zookeeper"
 )
 
 // opener opens a Store. The client is the caller's to close, after the Store.
@@ -23,8 +24,9 @@ type opener struct {
 
 // openers has one for each scheme of a URL.
 var openers = map[string]opener{
-	"etcd":   {2 * time.Second, openEtcd},
-	"consul": {10 * time.Second, openConsul},
+	"etcd":      {2 * time.Second, openEtcd},
+	"consul":    {10 * time.Second, openConsul},
+	"zookeeper": {4 * time.Second, openZooKeeper},
 }
 
 func schemes() string {
@@ -70,5 +72,10 @@ func openConsul(hosts []string, options *backend.Options) (*backend.Store, func(
 		return nil, nil, err
 	}
 	store, err := consul.New(client, options)
+	return store, func() {}, err
+}
+
+func openZooKeeper(hosts []string, options *backend.Options) (*backend.Store, func(), error) {
+	store, err := zookeeper.Open(hosts, options)
 	return store, func() {}, err
 }
