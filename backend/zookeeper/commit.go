@@ -98,7 +98,7 @@ func (d *Driver) operations(txn driver.Txn) (*multi, bool) {
 	m := &multi{}
 	for _, c := range txn.Unchanged {
 		version, possible := ofVersion(c.Version)
-		if !possible || version == -1 {
+		if !possible {
 			return nil, false
 		}
 		m.ops = append(m.ops, &zk.CheckVersionRequest{Path: nodePath(c.Key), Version: version})
@@ -122,9 +122,7 @@ func (d *Driver) operation(m *multi, op driver.Op) bool {
 	case op.Kind == driver.OpDelete && op.Version.IsZero():
 		m.blind = true // Check has seen to it that it is alone
 		m.ops = append(m.ops, &zk.DeleteRequest{Path: path, Version: -1})
-	case !possible || version == -1:
-		// Nothing of ours ever has -1 (see below), which ZooKeeper does not
-		// compare.
+	case !possible:
 		return false
 	case op.Kind == driver.OpDelete:
 		m.ops = append(m.ops, &zk.DeleteRequest{Path: path, Version: version})

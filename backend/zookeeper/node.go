@@ -53,7 +53,7 @@ func toVersion(version int32, generation uint64) driver.Version {
 }
 
 // ofVersion returns what ZooKeeper is to compare, and false if nothing can
-// have this version.
+// have this version. It is never -1.
 func ofVersion(v driver.Version) (int32, bool) {
 	if v.Number == 0 || v.Number > math.MaxUint32 {
 		return 0, false
