@@ -47,7 +47,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 		$(foreach m,. $(ADAPTERS) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) ./...") \
-		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper|Election.*|Counter.*)\$$ ./conformance" \
+		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \
 		'$(call REAL,integration) ./...'
 
 .PHONY: unit

@@ -5,13 +5,19 @@
 //
 // # Which primitive when
 //
-//	one process at a time does a job, the others take over     election
-//	the same within one process, or in tests                   any, over backend/memory
+//	one process at a time does a job, the others take over   election
+//	a number that all processes add to and read              counter.Counter
+//	identifiers that no other process gets                   counter.Sequence
+//	counting what happens too often to wait for              counter.Tally
+//	a worker that goes on where the last one was             restart.Checkpoint
+//	a process that drains, restarts its parts, and starts    restart
+//	before or after what it depends on
+//	the same within one process, or in tests                 any, over backend/memory
 //
 // # How the packages stand on each other
 //
 // A primitive takes a *backend.Store, which an adapter makes: backend/etcd,
-// backend/consul, backend/memory. The Store holds what all primitives share,
+// backend/consul, backend/zookeeper, backend/memory. The Store holds what all primitives share,
 // once for each process: one session with its trust window, shared watches,
 // bounded calls, commits guarded by an ownership. An adapter implements
 // backend/driver, a small contract in numbered clauses, each of them a test in
