@@ -35,6 +35,13 @@ type Watcher struct {
 	pending int    // targets that have not been read yet
 	read    []bool // which have been
 	since   []int  // the first run of the shared watch that counts
+	links   []link // to the store, per target
+}
+
+// link says whether a watch is up, and since when it is or is not.
+type link struct {
+	up    bool
+	since time.Time
 }
 
 // Watch begins to watch targets. Close must be called in the end. It does no
@@ -52,8 +59,10 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 		pending: len(targets),
 		read:    make([]bool, len(targets)),
 		since:   make([]int, len(targets)),
+		links:   make([]link, len(targets)),
 	}
 	for i, t := range targets {
+		w.links[i].since = time.Now()
 		if err := s.watches.join(w, i, t); err != nil {
 			w.Close()
 			return nil, err
@@ -107,6 +116,27 @@ func (w *Watcher) show() (ready bool, err error) {
 // slice is shared: it must not be changed.
 func (w *Watcher) Entries(i int) []Entry { return w.shown[i] }
 
+// Up reports whether the watch of every target is up, as far as this process
+// knows, and since when that is so, or is not: a watch is down from the start
+// until its first read, and from a failure until the read that begins it anew.
+// A network that has fallen silent may keep the store from telling; a session
+// that is no longer trusted does not. Unlike the other methods it may be called
+// at any time, from any goroutine.
+func (w *Watcher) Up() (up bool, since time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	up = true
+	for _, l := range w.links {
+		switch {
+		case up && !l.up: // down since the earliest that is
+			up, since = false, l.since
+		case up && l.since.After(since), !up && !l.up && l.since.Before(since):
+			since = l.since
+		}
+	}
+	return up, since
+}
+
 // Close ends the watcher. Next must not be called any more.
 func (w *Watcher) Close() {
 	for i, shared := range w.shared {
@@ -124,6 +154,9 @@ func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 	if run < w.since[i] {
 		return
 	}
+	if !w.links[i].up {
+		w.links[i] = link{up: true, since: time.Now()}
+	}
 	if quiet && w.read[i] && slices.EqualFunc(w.entries[i], entries, sameState) {
 		return
 	}
@@ -135,6 +168,15 @@ func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 	select {
 	case w.news <- struct{}{}:
 	default:
+	}
+}
+
+// down takes note that the watch of the i-th target has failed.
+func (w *Watcher) down(i int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.links[i].up {
+		w.links[i] = link{since: time.Now()}
 	}
 }
 
@@ -274,6 +316,11 @@ func (ws *watches) failed(shared *sharedWatch, err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	shared.reading, shared.failed = false, true
+	for w, indexes := range shared.watchers {
+		for i := range indexes {
+			w.down(i)
+		}
+	}
 	if permanent(err) {
 		for w := range shared.watchers {
 			w.refuse(err)
