@@ -1,0 +1,73 @@
+package membership
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// clearUp takes out of the store what a membership that has ended left there.
+func (r *Registration) clearUp() {
+	r.mu.Lock()
+	sent, session := r.sent, r.session
+	r.mu.Unlock()
+	g := r.group
+	if !sent || g.life.Err() != nil {
+		r.failed = context.Cause(g.life)
+		return
+	}
+	what := "leaving membership " + g.name
+	if errors.Is(context.Cause(r.life), ErrSuperseded) {
+		// No mark: the ID goes on. What is not deleted goes with the session.
+		ctx, cancel := joinContexts(g.life, session.Context())
+		defer cancel(nil)
+		_ = g.store.Retry(ctx, what, r.withdraw)
+		return
+	}
+	r.failed = g.store.Retry(g.life, what, r.depart)
+}
+
+// last returns the name of the entry that may be in the store. If there is
+// another it is swept.
+func (r *Registration) last() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pending != "" {
+		return r.pending
+	}
+	return r.lastName
+}
+
+func (r *Registration) withdraw(ctx context.Context) error {
+	_, err := r.group.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(r.key(r.last()), backend.Version{})}})
+	return err
+}
+
+// depart puts the mark in place of the entry, in one commit: whoever sees the
+// entry gone sees why. An entry that is gone already gets its mark too, since
+// others may hold the member in their views.
+func (r *Registration) depart(ctx context.Context) error {
+	key := r.key(r.last())
+	for {
+		read, err := r.group.store.Read(ctx, driver.Key(key), driver.Key(key+leftSuffix))
+		if err != nil {
+			return err
+		}
+		if len(read[1]) > 0 {
+			return nil
+		}
+		r.mu.Lock()
+		doc := leftDocument{ID: r.doc.ID, Incarnation: r.incarnation, Since: r.first}
+		r.mu.Unlock()
+		ops := []driver.Op{driver.Create(key+leftSuffix, encode(doc))}
+		if len(read[0]) > 0 {
+			ops = append(ops, driver.Delete(key, read[0][0].Version))
+		}
+		result, err := r.group.store.Commit(ctx, driver.Txn{Ops: ops})
+		if err != nil || result.Applied {
+			return err // in doubt: the Retry reads first
+		}
+	}
+}

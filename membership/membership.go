@@ -1,0 +1,217 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// The errors of this package, beside those of package backend.
+var (
+	// ErrLeft: the membership is over because the member left.
+	ErrLeft = errors.New("left the group")
+	// ErrSuperseded: the membership is over because a newer incarnation has
+	// joined under the same ID.
+	ErrSuperseded = errors.New("a newer incarnation has joined under the same ID")
+)
+
+// clearTimeout bounds what a caller who has given up is made to wait for.
+const clearTimeout = 2 * time.Second
+
+// Options are the options of a Group; nil stands for the defaults.
+type Options struct {
+	// GracePeriod is for how long members are held in the view when more than
+	// half of them vanish within a TTL without having left; by default twice
+	// the longest TTL of the members, which is longer than they take to come
+	// back after an outage. Negative: not at all.
+	GracePeriod time.Duration
+
+	// SnapshotFile is where the last view is kept for the next process that
+	// uses the same file: it starts with these members, marked stale, though
+	// the store is away. Each process needs a file of its own. Empty: none.
+	//
+	// It is written, by renaming a temporary file beside it, when the members
+	// have changed, at most once a second, and once a minute. A file that is
+	// torn, or of another group, is reported in the log and ignored, as is a
+	// failure to write it.
+	SnapshotFile string
+}
+
+// Group is a named group of processes, as this process sees it. What it needs
+// to know it begins to follow with the first call of any of its methods; until
+// the Store or the Group is closed it costs one watch and the Store's session,
+// shared with all else that uses the Store. Its methods may be called
+// concurrently.
+type Group struct {
+	store *backend.Store
+	name  string
+	dir   string
+	opts  Options
+
+	life    context.Context // ends with a cause, by Close, with the Store, or for good
+	end     context.CancelCauseFunc
+	running sync.WaitGroup
+	saves   chan struct{} // one token: a snapshot is due
+
+	mu      sync.Mutex
+	started bool
+	watcher *backend.Watcher
+	changed chan struct{} // closed when one of the following has changed
+	state   *state
+	roster  roster
+	synced  bool
+	number  uint64    // of the view: counts changes of its content
+	loaded  time.Time // as of when the snapshot is that was loaded
+	session *backend.Session
+	heard   time.Time // when the store was last known to answer
+	mine    map[string]*Registration
+	arrived []time.Time // when registrations were seen lately, see crowded
+}
+
+// New returns a Group. It does no I/O. Arguments that make no sense are
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+func New(store *backend.Store, name string, options *Options) (*Group, error) {
+	if store == nil {
+		return nil, fmt.Errorf("membership: %w: the store is nil", backend.ErrInvalid)
+	}
+	dir, err := directory(name)
+	if err == nil {
+		err = driver.CheckPath(store.Namespace() + "/" + dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("membership: %w", err)
+	}
+	g := &Group{
+		store: store, name: name, dir: dir, saves: make(chan struct{}, 1),
+		changed: make(chan struct{}), state: new(state), mine: make(map[string]*Registration),
+	}
+	if options != nil {
+		g.opts = *options
+	}
+	g.roster.grace = g.opts.GracePeriod
+	g.life, g.end = context.WithCancelCause(context.Background())
+	return g, nil
+}
+
+// Name returns the name of the group.
+func (g *Group) Name() string { return g.name }
+
+// start begins to follow the group, unless that has begun.
+func (g *Group) start() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.started {
+		return
+	}
+	g.started = true
+	if g.life.Err() != nil {
+		return
+	}
+	if g.opts.SnapshotFile != "" {
+		g.load()
+	}
+	var err error
+	if g.watcher, err = g.store.Watch(driver.Dir(g.dir)); err != nil {
+		g.end(err)
+		return
+	}
+	g.running.Go(g.follow)
+	g.running.Go(g.keepSession)
+	g.running.Go(g.sweep)
+	if g.opts.SnapshotFile != "" {
+		g.running.Go(g.save)
+	}
+}
+
+// broadcast wakes all who wait for a change; g.mu is held.
+func (g *Group) broadcast() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// View returns the members as far as they are known now. It does not wait for
+// the store; the first call of all reads Options.SnapshotFile.
+func (g *Group) View() View {
+	g.start()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.view(time.Now())
+}
+
+// view is View; g.mu is held.
+func (g *Group) view(now time.Time) View {
+	v := View{Synced: g.synced, Members: g.roster.shown, number: g.number}
+	if asOf := g.asOf(now); !asOf.IsZero() {
+		v.Age = max(now.Sub(asOf), 0)
+	}
+	v.Stale = !g.synced || v.Age > g.ttl()
+	return v
+}
+
+// WaitSynced waits until the members have been read from the store once. It
+// ends early with ctx, wrapping its cause, and with backend.ErrClosed or
+// backend.ErrDenied.
+func (g *Group) WaitSynced(ctx context.Context) error {
+	g.start()
+	for {
+		g.mu.Lock()
+		synced, changed := g.synced, g.changed
+		g.mu.Unlock()
+		if synced {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("membership %q: %w: %w", g.name, backend.ErrUnavailable, context.Cause(ctx))
+		case <-g.life.Done():
+			return fmt.Errorf("membership %q: %w", g.name, context.Cause(g.life))
+		}
+	}
+}
+
+// Close leaves the group with all that this Group joined, and ends what it
+// does. It takes at most two seconds; what could not be left by then goes with
+// the Store's session, and the error says so. It is for Groups that are given
+// up before their Store: closing the Store ends them too, but leaves nothing,
+// so the others take its members for crashed. Closing again does nothing.
+func (g *Group) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), clearTimeout)
+	defer cancel()
+	g.mu.Lock()
+	var joined []*Registration
+	for _, r := range g.mine {
+		joined = append(joined, r)
+	}
+	g.started = true
+	g.mu.Unlock()
+	var errs []error
+	for _, r := range joined {
+		r.finish(ErrLeft)
+	}
+	for _, r := range joined {
+		errs = append(errs, r.wait(ctx))
+	}
+	g.mu.Lock()
+	g.end(backend.ErrClosed) // under the mutex: nothing is begun any more
+	g.mu.Unlock()
+	g.running.Wait()
+	return errors.Join(errs...)
+}
+
+// pause waits for d or until ctx ends, and then returns its cause.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,259 @@
+package membership
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// maxMetaBytes bounds ID, Addr and Meta together.
+const maxMetaBytes = 16 << 10
+
+// Registration is this process's membership under one ID: one incarnation. It
+// is kept up by itself, through losses of the session and outages of the
+// store, until Leave, until a newer incarnation joins under the same ID, or
+// until the Group or the Store is closed. Its methods may be called
+// concurrently.
+type Registration struct {
+	group       *Group
+	id          string
+	incarnation string
+
+	life context.Context // what Context returns
+	end  context.CancelCauseFunc
+	done chan struct{} // closed when nothing is done for it any more
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed when one of the following has changed
+	doc      entryDocument // what is to stand in the store
+	stored   uint64        // the update that is known to
+	standing *Standing     // nil while it is not registered
+	pending  string        // the name of an entry that is being created, or may be there
+	lastName string        // the name of the last one that was
+	session  *backend.Session
+	first    uint64 // when the incarnation first came to the store, 0 if not known
+	sent     bool   // an entry may be in the store
+	failed   error  // why Leave could not be done
+}
+
+// Standing is one entry of a Registration in the store, which goes with one
+// session. It is what package partition builds on.
+type Standing struct {
+	// Registration names the entry: Member.Registration of the member.
+	Registration string
+	// Session owns the entry.
+	Session *backend.Session
+
+	key     string
+	since   uint64 // the number of the last state from before it
+	version backend.Version
+	ctx     context.Context
+	end     context.CancelCauseFunc
+}
+
+// Context ends when the entry is gone, or is taken to be: when the session is
+// over, the entry was deleted by hand, or the membership has ended.
+func (s *Standing) Context() context.Context { return s.ctx }
+
+// Join registers this process under m.ID and returns once that is done. It
+// waits as long as the store is away, until ctx ends; ctx does not bound the
+// membership.
+//
+// If another process is a member under the same ID, this newer one has it from
+// now on, and the other's membership ends with ErrSuperseded as soon as it
+// hears of that. The views of others show the ID throughout, as restarted.
+//
+// On an error nothing of this Join is left in the store; what cannot be cleaned
+// up within two seconds is in the background. If ctx ended, the error is
+// backend.ErrUnavailable and wraps its cause. Other errors: ErrSuperseded;
+// backend.ErrInvalid, ErrTooLarge, ErrDenied, ErrClosed.
+func (g *Group) Join(ctx context.Context, m Member) (*Registration, error) {
+	r, err := g.newRegistration(m)
+	if err != nil {
+		return nil, fmt.Errorf("membership %q: %w", g.name, err)
+	}
+	g.start()
+	if err := g.adopt(r); err != nil {
+		return nil, fmt.Errorf("membership %q: join: %w", g.name, err)
+	}
+	if _, err := r.Standing(ctx); err != nil {
+		r.finish(err)
+		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
+		defer cancel()
+		_ = r.wait(clearing)
+		return nil, fmt.Errorf("membership %q: join: %w", g.name, err)
+	}
+	return r, nil
+}
+
+func (g *Group) newRegistration(m Member) (*Registration, error) {
+	id, err := backend.Escape(m.ID)
+	if err != nil {
+		return nil, fmt.Errorf("the member's ID: %w", err)
+	}
+	size := len(m.ID) + len(m.Addr)
+	for k, v := range m.Meta {
+		size += len(k) + len(v)
+	}
+	if size > maxMetaBytes {
+		return nil, fmt.Errorf("%w: the member's ID, Addr and Meta have %d bytes, at most %d are allowed", backend.ErrTooLarge, size, maxMetaBytes)
+	}
+	r := &Registration{
+		group: g, id: id, incarnation: rand.Text(), done: make(chan struct{}), changed: make(chan struct{}),
+	}
+	if err := driver.CheckPath(g.store.Namespace() + "/" + r.key(r.newName()+leftSuffix)); err != nil {
+		return nil, fmt.Errorf("the member's ID with the group's name: %w", err)
+	}
+	r.doc = entryDocument{ID: m.ID, Addr: m.Addr, Meta: maps.Clone(m.Meta), Incarnation: r.incarnation}
+	r.life, r.end = context.WithCancelCause(g.life)
+	return r, nil
+}
+
+// adopt begins the upkeep of r.
+func (g *Group) adopt(r *Registration) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.life.Err() != nil {
+		return context.Cause(g.life)
+	}
+	g.mine[r.incarnation] = r
+	g.running.Go(r.run)
+	return nil
+}
+
+// newName returns a name for an entry that no other ever has.
+func (r *Registration) newName() string { return r.id + "~" + rand.Text() }
+
+func (r *Registration) key(name string) string { return r.group.dir + "/" + name }
+
+// ID returns the member's ID.
+func (r *Registration) ID() string { return r.doc.ID }
+
+// Incarnation returns what Member.Incarnation is of this membership.
+func (r *Registration) Incarnation() string { return r.incarnation }
+
+// Context ends when this membership is over for good, with a cause that wraps
+// ErrLeft, ErrSuperseded, or backend.ErrClosed or ErrDenied. The loss of a
+// session does not end it: the process registers again.
+func (r *Registration) Context() context.Context { return r.life }
+
+// Standing waits until the member is registered, which it is except between
+// the loss of a session and the return of the store, and returns its entry. It
+// ends early with ctx, as backend.ErrUnavailable with its cause, and with the
+// cause of Context's end.
+func (r *Registration) Standing(ctx context.Context) (*Standing, error) {
+	return r.standingOtherThan(ctx, nil)
+}
+
+func (r *Registration) standingOtherThan(ctx context.Context, old *Standing) (*Standing, error) {
+	for {
+		r.mu.Lock()
+		s, changed := r.standing, r.changed
+		r.mu.Unlock()
+		switch {
+		case r.life.Err() != nil:
+			return nil, context.Cause(r.life)
+		case s != nil && s != old && s.ctx.Err() == nil:
+			return s, nil
+		}
+		select {
+		case <-changed:
+		case <-r.life.Done():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: not registered: %w", backend.ErrUnavailable, context.Cause(ctx))
+		}
+	}
+}
+
+// errRejoin ends a Standing that is to be replaced.
+var errRejoin = errors.New("replaced by another registration")
+
+// Rejoin replaces old by a new entry of another name, for whoever can no
+// longer tell what belongs to the old one, and waits for that as Standing does.
+// The views of others go on to show the member.
+func (r *Registration) Rejoin(ctx context.Context, old *Standing) (*Standing, error) {
+	old.end(errRejoin)
+	return r.standingOtherThan(ctx, old)
+}
+
+// Update changes the member's Meta, in the views of others too: they see the
+// same incarnation, updated. It returns once the store has it. While the
+// member is not registered it waits.
+//
+// If ctx ends first the error is backend.ErrIndeterminate with its cause: the
+// new Meta will be there soon after the store can be written to, unless another
+// Update comes first. Other errors: backend.ErrTooLarge, and the causes of
+// Context's end.
+func (r *Registration) Update(ctx context.Context, meta map[string]string) error {
+	r.mu.Lock()
+	size := len(r.doc.ID) + len(r.doc.Addr)
+	for k, v := range meta {
+		size += len(k) + len(v)
+	}
+	if size > maxMetaBytes {
+		r.mu.Unlock()
+		return fmt.Errorf("membership %q: update: %w: the member's ID, Addr and Meta have %d bytes, at most %d are allowed", r.group.name, backend.ErrTooLarge, size, maxMetaBytes)
+	}
+	r.doc.Meta = maps.Clone(meta)
+	r.doc.Update++
+	update := r.doc.Update
+	r.broadcast()
+	r.mu.Unlock()
+	for {
+		r.mu.Lock()
+		stored, changed := r.stored, r.changed
+		r.mu.Unlock()
+		if stored >= update {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-r.life.Done():
+			return fmt.Errorf("membership %q: update: %w", r.group.name, context.Cause(r.life))
+		case <-ctx.Done():
+			return fmt.Errorf("membership %q: update: %w: %w", r.group.name, backend.ErrIndeterminate, context.Cause(ctx))
+		}
+	}
+}
+
+// Leave ends the membership: its Context ends, its entry goes, and the others
+// see it leave at once, whatever else happens to them. It returns once that is
+// in the store.
+//
+// If ctx ends first the error is backend.ErrIndeterminate with its cause, and
+// leaving goes on in the background until the Group or the Store is closed; at
+// worst the entry goes with the session. After a membership has ended in
+// another way Leave waits until what is left of it is cleared up. Leaving again
+// waits for the first.
+func (r *Registration) Leave(ctx context.Context) error {
+	r.finish(ErrLeft)
+	return r.wait(ctx)
+}
+
+// finish ends the membership for a reason.
+func (r *Registration) finish(cause error) { r.end(cause) }
+
+// wait waits for the upkeep to end.
+func (r *Registration) wait(ctx context.Context) error {
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return fmt.Errorf("membership %q: leave: %w: %w", r.group.name, backend.ErrIndeterminate, context.Cause(ctx))
+	}
+	if r.failed != nil {
+		return fmt.Errorf("membership %q: leave: %w", r.group.name, r.failed)
+	}
+	return nil
+}
+
+// broadcast wakes all who wait for a change; r.mu is held.
+func (r *Registration) broadcast() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}

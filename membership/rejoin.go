@@ -1,0 +1,133 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// turn is when a member that has lost its entry registers again.
+//
+// After an outage all have lost their sessions, and come back at one time. Who
+// can tell that nobody misses it takes its time: a moment drawn from most of a
+// TTL, counted from the return of the store, and later if many have just come.
+// That is so while its old entry still stands, as it does after an outage: an
+// entry has its full TTL from the return of the store; and when more than half
+// have gone with it, as after a wipe: they are held in the views. Who alone has
+// lost its entry comes back at once.
+type turn struct {
+	lost   *Standing
+	began  time.Time // when it was lost
+	others int       // how many were shown beside it
+	due    time.Time // zero until it is drawn
+	gone   bool      // the entry has been seen to be gone,
+	alone  bool      // while at least half of the others were there
+	taken  time.Time // when it was the member's turn
+}
+
+// newTurn is called when a Standing is over. It returns nil if nobody else can
+// have lost one for the same reason.
+func (r *Registration) newTurn(lost *Standing) *turn {
+	if errors.Is(context.Cause(lost.ctx), errRejoin) {
+		return nil
+	}
+	g := r.group
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &turn{lost: lost, began: time.Now(), others: max(len(g.roster.shown)-1, 0)}
+}
+
+// look takes note of what a state says.
+func (t *turn) look(st *state) {
+	if !t.gone && st.number > t.lost.since && st.records[t.lost.Registration] == nil {
+		t.gone, t.alone = true, 2*len(st.holders) >= t.others
+	}
+}
+
+// draw sets when it is due, at some time before end.
+func (t *turn) draw(now, end time.Time) { t.due = now.Add(rand.N(max(end.Sub(now), 1))) }
+
+// await waits for the turn. It reports false if the session is over, or the
+// membership.
+func (r *Registration) await(t *turn, session *backend.Session) bool {
+	spread := session.TTL() * 17 / 20
+	if time.Since(t.taken) < spread {
+		return session.Valid() // it was, but the session turned out to be gone
+	}
+	end := t.began.Add(spread)
+	switch up, since := r.group.watching(); {
+	case !up:
+		end = time.Now().Add(spread)
+	case since.After(t.began):
+		end = since.Add(spread)
+	}
+	if now := time.Now(); t.due.Before(now) {
+		t.draw(now, end)
+	}
+	for {
+		st, news := r.group.present()
+		now := time.Now()
+		if up, _ := r.group.watching(); up {
+			t.look(st)
+		}
+		if r.life.Err() != nil || !session.Valid() {
+			return false
+		}
+		if t.alone || !now.Before(t.due) && (!r.group.crowded(now) || !now.Before(end)) {
+			t.taken = now
+			return true
+		}
+		if !now.Before(t.due) {
+			t.draw(now, end)
+		}
+		timer := time.NewTimer(t.due.Sub(now))
+		select {
+		case <-news:
+		case <-timer.C:
+		case <-session.Context().Done():
+		case <-r.life.Done():
+		}
+		timer.Stop()
+	}
+}
+
+func (g *Group) watching() (up bool, since time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.watcher.Up()
+}
+
+// crowdedShare is the share of the members of which no more should register
+// within a second.
+const crowdedShare = 7
+
+// noteArrivals remembers when registrations were first seen; g.mu is held.
+func (g *Group) noteArrivals(last *state, now time.Time) {
+	g.arrived = slices.DeleteFunc(g.arrived, func(at time.Time) bool { return now.Sub(at) > time.Second })
+	if last.number == 0 {
+		return
+	}
+	for name, r := range g.state.records {
+		if !r.left && last.records[name] == nil {
+			g.arrived = append(g.arrived, now)
+		}
+	}
+}
+
+// crowded reports whether so many have registered within the last second that
+// one more should wait.
+func (g *Group) crowded(now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, at := range g.arrived {
+		if now.Sub(at) <= time.Second {
+			n++
+		}
+	}
+	return n > len(g.roster.shown)/crowdedShare && n > crowdedShare
+}

@@ -1,0 +1,244 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// run keeps the member registered until the membership ends, and clears up.
+func (r *Registration) run() {
+	defer close(r.done)
+	err := r.serve()
+	if err != nil && r.life.Err() == nil {
+		r.group.store.Logger().Error("membership ended", "group", r.group.name, "id", r.doc.ID, "error", err)
+		r.finish(err)
+	}
+	r.clearUp()
+}
+
+// serve registers under one session after the other. It returns nil when the
+// membership has ended.
+func (r *Registration) serve() error {
+	var turn *turn // after a loss
+	for r.life.Err() == nil {
+		session, err := r.group.openSession(r.life)
+		if err != nil {
+			return err
+		}
+		if turn != nil && !r.await(turn, session) {
+			continue
+		}
+		standing, err := r.register(session)
+		switch {
+		case err == nil:
+			if err := r.keep(standing); err != nil {
+				return err
+			}
+			turn = r.newTurn(standing)
+		case session.Context().Err() == nil || errors.Is(err, backend.ErrClosed):
+			return err
+		}
+	}
+	return nil
+}
+
+// errSent: a create is in doubt and its key is not there, yet.
+var errSent = errors.New("the outcome of a registration is not known")
+
+// register creates an entry under session.
+func (r *Registration) register(session *backend.Session) (standing *Standing, err error) {
+	ctx, cancel := joinContexts(r.life, session.Context())
+	defer cancel(nil)
+	err = r.group.store.Retry(ctx, "registration in membership "+r.group.name, func(ctx context.Context) error {
+		standing, err = r.create(ctx, session)
+		return err
+	})
+	return standing, err
+}
+
+// create makes one attempt, under a name of its own: should an earlier one
+// land after it was given up, it is swept.
+func (r *Registration) create(ctx context.Context, session *backend.Session) (*Standing, error) {
+	name := r.newName()
+	key := r.key(name)
+	seen := r.group.delivered()
+	r.mu.Lock()
+	r.pending, r.session, r.sent = name, session, true
+	r.doc.Since, r.doc.TTLMillis = r.first, session.TTL().Milliseconds()
+	doc := r.doc
+	r.mu.Unlock()
+	result, err := r.group.store.Commit(ctx, driver.Txn{
+		Ops: []driver.Op{driver.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
+	})
+	var version backend.Version
+	switch {
+	case err == nil && result.Applied:
+		version = result.Versions[0]
+	case err == nil:
+		return nil, fmt.Errorf("%w: %q is there already", errSent, key)
+	case errors.Is(err, backend.ErrIndeterminate) && ctx.Err() == nil:
+		entry, found, readErr := r.group.store.Get(ctx, key)
+		if readErr != nil {
+			return nil, readErr
+		}
+		if !found {
+			return nil, fmt.Errorf("%w: %w", errSent, err)
+		}
+		version = entry.Version
+	default:
+		return nil, err
+	}
+	return r.stands(session, name, seen, version, doc.Update), nil
+}
+
+func (r *Registration) stands(session *backend.Session, name string, seen uint64, version backend.Version, update uint64) *Standing {
+	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, version: version}
+	s.ctx, s.end = joinContexts(r.life, session.Context())
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.standing, r.lastName, r.pending = s, name, ""
+	r.stored = max(r.stored, update)
+	r.broadcast()
+	r.group.store.Logger().Info("registered", "group", r.group.name, "id", r.doc.ID, "registration", name)
+	return s
+}
+
+// errGone: the entry of a Standing is not in the store any more, though its
+// session is trusted.
+var errGone = errors.New("the entry is gone")
+
+// keep compares the entry with what it should be, at each news, until it is
+// over. An error is for good.
+func (r *Registration) keep(s *Standing) error {
+	defer func() {
+		s.end(backend.ErrSessionLost) // has a cause already, save for an error
+		r.mu.Lock()
+		r.standing = nil
+		r.broadcast()
+		r.mu.Unlock()
+	}()
+	for {
+		st, news := r.group.present()
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		err := r.group.store.Retry(s.ctx, "upkeep in membership "+r.group.name, func(ctx context.Context) error {
+			return r.compare(ctx, s, st)
+		})
+		switch {
+		case errors.Is(err, errOver):
+			s.end(fmt.Errorf("%w: %w", backend.ErrSessionLost, errGone))
+			return nil
+		case s.ctx.Err() != nil || errors.Is(err, backend.ErrSessionLost):
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-news:
+		case <-changed:
+		case <-s.ctx.Done():
+			return nil
+		}
+	}
+}
+
+// errOver ends a Retry: it wraps an error that is final there.
+var errOver = fmt.Errorf("%w: %w", backend.ErrFenced, errGone)
+
+// compare does what a state calls for. A state may be from before the last
+// commit, so what it does not show as it should be is read afresh.
+func (r *Registration) compare(ctx context.Context, s *Standing, st *state) error {
+	r.mu.Lock()
+	doc := r.doc
+	wrong := r.stored < doc.Update
+	r.mu.Unlock()
+	own := st.records[s.Registration]
+	switch {
+	case own != nil:
+		if holder := st.holders[own.id]; holder != nil && holder.doc.Incarnation != r.incarnation && newer(own, holder) < 0 {
+			r.finish(fmt.Errorf("%w: %s", ErrSuperseded, holder.name))
+			return nil
+		}
+		r.mu.Lock()
+		if r.first == 0 || own.created < r.first {
+			r.first = own.created // the first entry, or another history
+		}
+		r.mu.Unlock()
+		wrong = wrong || own.doc.Update != doc.Update
+	case st.number > s.since:
+		wrong = true
+	}
+	if !wrong {
+		return nil
+	}
+	return r.correct(ctx, s)
+}
+
+// correct makes the entry what it should be.
+func (r *Registration) correct(ctx context.Context, s *Standing) error {
+	entry, found, err := r.group.store.Get(ctx, s.key)
+	if err != nil {
+		return err
+	}
+	for {
+		if !found {
+			return errOver
+		}
+		s.version = entry.Version
+		rec, err := parse(r.group.dir, entry)
+		r.mu.Lock()
+		doc := r.doc
+		r.mu.Unlock()
+		if err == nil && rec.doc.Update == doc.Update {
+			r.mu.Lock()
+			r.stored = max(r.stored, doc.Update)
+			r.broadcast()
+			r.mu.Unlock()
+			return nil
+		}
+		if rec != nil {
+			doc.Since = rec.doc.Since // fixed when the entry was created
+		}
+		result, err := r.group.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Put(s.key, encode(doc), entry.Version)}})
+		if err != nil {
+			return err // if in doubt, the Retry reads it again
+		}
+		if result.Applied || result.Current == nil {
+			if entry, found, err = r.group.store.Get(ctx, s.key); err != nil {
+				return err
+			}
+			continue
+		}
+		entry, found = result.Current[s.key]
+	}
+}
+
+// delivered returns the number of the last state.
+func (g *Group) delivered() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state.number
+}
+
+// present returns the last state, and what is closed when there is a newer one.
+func (g *Group) present() (*state, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state, g.changed
+}
+
+// joinContexts returns a context that ends when either of two does, with the
+// cause of that one.
+func joinContexts(a, b context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(a)
+	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
+	return ctx, func(cause error) {
+		stop()
+		cancel(cause)
+	}
+}
