@@ -18,38 +18,53 @@ var errTick = errors.New("time to look at who is held")
 // follow takes over what the watch delivers until the group ends.
 func (g *Group) follow() {
 	defer g.watcher.Close()
+	var last time.Time // when something was taken over
 	for {
-		err := g.next()
-		switch {
-		case err == nil:
-			g.apply(g.watcher.Entries(0), time.Now())
-		case errors.Is(err, errTick):
-			g.tick(time.Now())
-		default:
+		news, err := g.next(last.Add(gather))
+		if err != nil {
 			if g.life.Err() == nil && !errors.Is(err, backend.ErrClosed) {
 				g.store.Logger().Error("membership cannot be followed", "group", g.name, "error", err)
 			}
 			g.end(err)
 			return
 		}
-		if pause(g.life, gather) != nil {
-			return
+		last = time.Now()
+		if news {
+			g.apply(g.watcher.Entries(0), last)
+		} else {
+			g.tick(last)
 		}
 	}
 }
 
-// next waits for news, or until somebody need not be held any longer.
-func (g *Group) next() error {
-	ctx := g.life
-	g.mu.Lock()
-	due := g.roster.due()
-	g.mu.Unlock()
-	if !due.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, max(time.Until(due), 0), errTick)
-		defer cancel()
+// next waits for news, and until an instant at the least, or until somebody
+// need not be held any longer.
+func (g *Group) next(atLeast time.Time) (news bool, err error) {
+	for {
+		g.mu.Lock()
+		wake := g.roster.due()
+		g.mu.Unlock()
+		switch now := time.Now(); {
+		case now.Before(atLeast):
+			wake = atLeast
+		case news:
+			return true, nil
+		case !wake.IsZero() && !now.Before(wake):
+			return false, nil
+		}
+		ctx, cancel := g.life, func() {}
+		if !wake.IsZero() {
+			ctx, cancel = context.WithTimeoutCause(g.life, time.Until(wake), errTick)
+		}
+		err = g.watcher.Next(ctx)
+		cancel()
+		switch {
+		case err == nil:
+			news = true
+		case !errors.Is(err, errTick):
+			return false, err
+		}
 	}
-	return g.watcher.Next(ctx)
 }
 
 // apply takes over a state of the directory.

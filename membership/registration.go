@@ -52,7 +52,8 @@ type Standing struct {
 
 	key     string
 	since   uint64 // the number of the last state from before it
-	version backend.Version
+	checked uint64 // the number of the last state that was held against the store
+	update  uint64 // when the entry was to have this one
 	ctx     context.Context
 	end     context.CancelCauseFunc
 }

@@ -74,29 +74,26 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 	result, err := r.group.store.Commit(ctx, driver.Txn{
 		Ops: []driver.Op{driver.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
 	})
-	var version backend.Version
 	switch {
 	case err == nil && result.Applied:
-		version = result.Versions[0]
 	case err == nil:
 		return nil, fmt.Errorf("%w: %q is there already", errSent, key)
 	case errors.Is(err, backend.ErrIndeterminate) && ctx.Err() == nil:
-		entry, found, readErr := r.group.store.Get(ctx, key)
+		_, found, readErr := r.group.store.Get(ctx, key)
 		if readErr != nil {
 			return nil, readErr
 		}
 		if !found {
 			return nil, fmt.Errorf("%w: %w", errSent, err)
 		}
-		version = entry.Version
 	default:
 		return nil, err
 	}
-	return r.stands(session, name, seen, version, doc.Update), nil
+	return r.stands(session, name, seen, doc.Update), nil
 }
 
-func (r *Registration) stands(session *backend.Session, name string, seen uint64, version backend.Version, update uint64) *Standing {
-	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, version: version}
+func (r *Registration) stands(session *backend.Session, name string, seen, update uint64) *Standing {
+	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -173,10 +170,14 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 	case st.number > s.since:
 		wrong = true
 	}
-	if !wrong {
+	if !wrong || s.checked == st.number && s.update == doc.Update {
 		return nil
 	}
-	return r.correct(ctx, s)
+	if err := r.correct(ctx, s); err != nil {
+		return err
+	}
+	s.checked, s.update = st.number, doc.Update
+	return nil
 }
 
 // correct makes the entry what it should be.
@@ -189,15 +190,16 @@ func (r *Registration) correct(ctx context.Context, s *Standing) error {
 		if !found {
 			return errOver
 		}
-		s.version = entry.Version
 		rec, err := parse(r.group.dir, entry)
 		r.mu.Lock()
 		doc := r.doc
 		r.mu.Unlock()
 		if err == nil && rec.doc.Update == doc.Update {
 			r.mu.Lock()
-			r.stored = max(r.stored, doc.Update)
-			r.broadcast()
+			if r.stored < doc.Update {
+				r.stored = doc.Update
+				r.broadcast()
+			}
 			r.mu.Unlock()
 			return nil
 		}
