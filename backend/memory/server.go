@@ -3,6 +3,7 @@ package memory
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -19,12 +20,15 @@ type Server struct {
 	// children has an entry for each directory that ever had a key in it: as
 	// on ZooKeeper, it can never become a key.
 	children map[string]map[string]*node
-	leases   map[string]*grant
-	watches  map[driver.Target]map[*watch]struct{}
-	granted  uint64 // leases so far; not undone by a restore, so that no id repeats
-	resets   uint64 // generations so far, for all drivers
-	down     bool
-	stats    Stats
+	// listed holds the nodes of a directory in order, until one of them changes:
+	// many watches of a large directory read it after each change.
+	listed  map[string][]*node
+	leases  map[string]*grant
+	watches map[driver.Target]map[*watch]struct{}
+	granted uint64 // leases so far; not undone by a restore, so that no id repeats
+	resets  uint64 // generations so far, for all drivers
+	down    bool
+	stats   Stats
 }
 
 // node is a key as it stands. It is replaced, never modified, so that a
@@ -42,6 +46,7 @@ func NewServer() *Server {
 	return &Server{
 		keys:     map[string]*node{},
 		children: map[string]map[string]*node{},
+		listed:   map[string][]*node{},
 		leases:   map[string]*grant{},
 		watches:  map[driver.Target]map[*watch]struct{}{},
 	}
@@ -112,11 +117,15 @@ func (s *Server) read(target driver.Target) []driver.Entry {
 		}
 		return []driver.Entry{}
 	}
-	entries := make([]driver.Entry, 0, len(s.children[target.Path]))
-	for _, n := range s.children[target.Path] {
+	nodes, ok := s.listed[target.Path]
+	if !ok {
+		nodes = slices.SortedFunc(maps.Values(s.children[target.Path]), func(a, b *node) int { return cmp.Compare(a.key, b.key) })
+		s.listed[target.Path] = nodes
+	}
+	entries := make([]driver.Entry, 0, len(nodes))
+	for _, n := range nodes {
 		entries = append(entries, n.entry())
 	}
-	sortEntries(entries)
 	return entries
 }
 
@@ -129,6 +138,7 @@ func (s *Server) put(n *node) {
 	}
 	if dir != "" {
 		s.children[dir][n.key] = n
+		delete(s.listed, dir)
 	}
 	if g := s.leases[n.lease]; g != nil {
 		g.keys[n.key] = struct{}{}
@@ -143,6 +153,7 @@ func (s *Server) remove(key string) {
 	}
 	delete(s.keys, key)
 	delete(s.children[parent(key)], key)
+	delete(s.listed, parent(key))
 	s.notify(key)
 }
 

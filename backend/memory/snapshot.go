@@ -54,6 +54,7 @@ func (s *Server) replace(b *Snapshot) {
 	s.leases = map[string]*grant{}
 	s.keys = map[string]*node{}
 	s.children = map[string]map[string]*node{}
+	s.listed = map[string][]*node{}
 	s.resets++
 	s.revision = b.revision
 	for _, l := range b.leases {
