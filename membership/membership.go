@@ -70,7 +70,7 @@ type Group struct {
 	session *backend.Session
 	heard   time.Time // when the store was last known to answer
 	mine    map[string]*Registration
-	arrived []time.Time // when registrations were seen lately, see crowded
+	arrived []arrivals // of the last second
 }
 
 // New returns a Group. It does no I/O. Arguments that make no sense are

@@ -352,6 +352,7 @@ func TestLeaveHidesTheCrashedBefore(t *testing.T) {
 		if err := next.Leave(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		seen := observer.watch()
 		time.Sleep(time.Second)
 		observer.wantIDs("after the Leave", "o")
@@ -496,9 +497,9 @@ func TestCloseOfTheStoreEndsAll(t *testing.T) {
 
 func TestCloseOfTheGroupLeaves(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
-		a, b := start(t, server, nil), start(t, server, nil)
+		a := start(t, server, nil)
 		r := a.join("a")
-		b.synced()
+		a.synced()
 		if err := a.group.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

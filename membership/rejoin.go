@@ -49,7 +49,9 @@ func (t *turn) look(st *state) {
 }
 
 // draw sets when it is due, at some time before end.
-func (t *turn) draw(now, end time.Time) { t.due = now.Add(rand.N(max(end.Sub(now), 1))) }
+func (t *turn) draw(now, end time.Time) {
+	t.due = now.Add(time.Millisecond + rand.N(max(end.Sub(now), 1)))
+}
 
 // await waits for the turn. It reports false if the session is over, or the
 // membership.
@@ -105,16 +107,23 @@ func (g *Group) watching() (up bool, since time.Time) {
 // within a second.
 const crowdedShare = 7
 
-// noteArrivals remembers when registrations were first seen; g.mu is held.
+// arrivals is how many registrations were first seen at an instant.
+type arrivals struct {
+	at time.Time
+	n  int
+}
+
+// noteArrivals remembers the arrivals of the last second; g.mu is held.
 func (g *Group) noteArrivals(last *state, now time.Time) {
-	g.arrived = slices.DeleteFunc(g.arrived, func(at time.Time) bool { return now.Sub(at) > time.Second })
-	if last.number == 0 {
-		return
-	}
+	g.arrived = slices.DeleteFunc(g.arrived, func(a arrivals) bool { return now.Sub(a.at) > time.Second })
+	n := 0
 	for name, r := range g.state.records {
 		if !r.left && last.records[name] == nil {
-			g.arrived = append(g.arrived, now)
+			n++
 		}
+	}
+	if n > 0 && last.number > 0 {
+		g.arrived = append(g.arrived, arrivals{now, n})
 	}
 }
 
@@ -124,9 +133,9 @@ func (g *Group) crowded(now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
-	for _, at := range g.arrived {
-		if now.Sub(at) <= time.Second {
-			n++
+	for _, a := range g.arrived {
+		if now.Sub(a.at) <= time.Second {
+			n += a.n
 		}
 	}
 	return n > len(g.roster.shown)/crowdedShare && n > crowdedShare
