@@ -57,7 +57,9 @@ func (g *Group) fresh(last View, first bool) (v *View, changed <-chan struct{}, 
 	now := g.view(time.Now())
 	// The age counts from the last renewal; it is looked at again when it would
 	// be too much if there were none.
-	ages = max(g.ttl()-now.Age+time.Millisecond, gather)
+	if ages = g.ttl(); !now.Stale {
+		ages = max(ages-now.Age+time.Millisecond, gather)
+	}
 	switch {
 	case first && !now.Synced && g.loaded.IsZero():
 	case first || now.number != last.number || now.Synced != last.Synced || now.Stale != last.Stale:
