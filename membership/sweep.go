@@ -20,17 +20,16 @@ const (
 // landed late, an entry that a restore brought back), which would be there as
 // long as its session; and its share of the marks that are due.
 func (g *Group) sweep() {
-	swept := make(map[string]uint64) // when what was deleted was created, by name, while it is still shown
-	for {
+	swept := make(map[string]bool) // what the last state showed and is deleted
+	for last := uint64(0); ; {
 		st, news := g.present()
-		for name, created := range swept {
-			if r := st.records[name]; r == nil || r.created != created {
-				delete(swept, name)
-			}
+		if st.number != last {
+			clear(swept)
+			last = st.number
 		}
 		due, next := g.due(st, time.Now())
 		for _, r := range due {
-			if created, done := swept[r.name]; done && created == r.created {
+			if swept[r.name] {
 				continue
 			}
 			op := driver.Delete(g.dir+"/"+r.name, backend.Version{})
@@ -38,7 +37,7 @@ func (g *Group) sweep() {
 				next = sweepPause
 				break
 			}
-			swept[r.name] = r.created
+			swept[r.name] = true
 		}
 		timer := time.NewTimer(next)
 		select {

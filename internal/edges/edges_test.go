@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 	"internal/...":            {"internal/..."},
 	"internal/electiontest":   {"backend/...", "election", "internal/..."},
 	"internal/countertest":    {"backend/...", "counter", "internal/..."},
+	"internal/membershiptest": {"backend/...", "membership", "internal/..."},
 	"internal/memoryenv":      {"backend/...", "internal/..."},
 	"backend":                 {"backend/driver", "internal/..."},
 	"backend/driver":          {},
@@ -69,7 +70,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}
@@ -122,6 +123,7 @@ func TestRules(t *testing.T) {
 		{"counter", "internal/countertest"},
 		{"restart", "internal/checkpointtest"},
 		{"restart", "election"},
+		{"membership", "internal/membershiptest"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
 	} {
