@@ -27,7 +27,9 @@
 // After a lost session it is the same, and nothing is shown. Of two processes
 // with one ID the one that first joined later has it, and the other's
 // membership ends with [ErrSuperseded]. Who that is, is decided by the store's
-// own revisions, not by clocks.
+// own revisions, not by clocks. (Which begin again when it is wiped: if an older
+// incarnation is cut off then, a newer one joins, and the older comes back when
+// the store has had more revisions than when it first joined, the older may win.)
 //
 // A member that leaves is gone from the views of others as soon as they hear of
 // it. One that crashed is, after its TTL and a tenth more (the store's own delay

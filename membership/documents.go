@@ -112,11 +112,11 @@ func parse(dir string, e backend.Entry) (*record, error) {
 }
 
 // rank orders the incarnations of an ID by when they first came to the store.
-// A since that is later than the entry itself is from another history of the
-// store, one that was wiped or restored since, and says nothing.
 func (r *record) rank() uint64 {
 	switch {
-	case 0 < r.doc.Since && r.doc.Since <= r.created:
+	case r.foreign():
+		return 0
+	case r.doc.Since > 0:
 		return r.doc.Since
 	case r.left: // created after others may have come to the ID
 		return 0
@@ -125,9 +125,19 @@ func (r *record) rank() uint64 {
 	}
 }
 
+// foreign reports whether an incarnation first came to the store in another
+// history of it, one that was wiped or restored since: when, says nothing now.
+// It is taken for older than one that came in this history, which may have
+// taken its place meanwhile.
+func (r *record) foreign() bool { return r.doc.Since > r.created }
+
 // newer orders the entries of one ID: what comes last is who has the ID.
 func newer(a, b *record) int {
-	return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(a.created, b.created), cmp.Compare(a.name, b.name))
+	rank := cmp.Compare(a.rank(), b.rank())
+	if rank == 0 && a.foreign() && b.foreign() {
+		rank = cmp.Compare(a.doc.Since, b.doc.Since) // perhaps of the same history
+	}
+	return cmp.Or(rank, cmp.Compare(a.created, b.created), cmp.Compare(a.name, b.name))
 }
 
 // member is what users see of a document.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/membership"
@@ -366,4 +367,42 @@ func TestRestore(t *testing.T) {
 			t.Errorf("a ended: %v", context.Cause(joined[0].Context()))
 		}
 	})
+}
+
+// One that joins between a wipe and the return of an older incarnation is the
+// newer, though the older one's registration is the later.
+func TestNewIncarnationBetweenWipeAndReturn(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		age(t, server)
+		o, all, joined := crowd(t, server, nil, "a", "b", "c")
+		all[0].driver.Cut()
+		server.Wipe()
+		next := start(t, server, nil).join("a")
+		all[0].driver.Heal()
+		time.Sleep(5 * ttl)
+		synctest.Wait()
+		if !errors.Is(context.Cause(joined[0].Context()), membership.ErrSuperseded) || next.Context().Err() != nil {
+			t.Errorf("old: %v, new: %v", context.Cause(joined[0].Context()), context.Cause(next.Context()))
+		}
+		wantKeys(t, "afterwards", server, "a", "b", "c")
+		o.wantIDs("afterwards", "a b c")
+	})
+}
+
+// age gives the store a history, longer than any that the test goes through
+// after a wipe.
+func age(t *testing.T, server *memory.Server) {
+	t.Helper()
+	store, err := memory.Open(server, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for range 1000 {
+		for _, op := range []backend.Op{driver.Create("history", nil), driver.Delete("history", backend.Version{})} {
+			if _, err := store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{op}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
@@ -54,8 +55,10 @@ type Standing struct {
 	since   uint64 // the number of the last state from before it
 	checked uint64 // the number of the last state that was held against the store
 	update  uint64 // when the entry was to have this one
-	ctx     context.Context
-	end     context.CancelCauseFunc
+	// since when another seems to have taken the ID, which may be dead
+	disputed time.Time
+	ctx      context.Context
+	end      context.CancelCauseFunc
 }
 
 // Context ends when the entry is gone, or is taken to be: when the session is

@@ -51,6 +51,9 @@ func simulate(t *testing.T, seed uint64) {
 			kind: [...]string{"outage", "faults", "all"}[seed%3], alive: make(map[string]*simMember), dead: make(map[string]bool),
 		}
 		s.began = time.Now()
+		if s.kind == "all" {
+			age(t, s.server)
+		}
 		for i := range 5 {
 			s.start(fmt.Sprintf("m%d", i))
 		}
@@ -252,7 +255,9 @@ func (s *simulation) disaster() {
 		s.tell("watches of %s are cut", m.id)
 		m.faults.CutWatches()
 	case 9:
-		if m.reg == nil {
+		// Across a wipe it is not always known which of two is the newer: see the
+		// package's documentation.
+		if m.reg == nil || s.kind == "all" {
 			return
 		}
 		s.tell("%s starts twice", m.id)

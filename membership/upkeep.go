@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
@@ -135,9 +136,14 @@ func (r *Registration) keep(s *Standing) error {
 		case err != nil:
 			return err
 		}
+		var again <-chan time.Time
+		if !s.disputed.IsZero() {
+			again = time.After(s.Session.TTL() / 2)
+		}
 		select {
 		case <-news:
 		case <-changed:
+		case <-again:
 		case <-s.ctx.Done():
 			return nil
 		}
@@ -157,8 +163,7 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 	own := st.records[s.Registration]
 	switch {
 	case own != nil:
-		if holder := st.holders[own.id]; holder != nil && holder.doc.Incarnation != r.incarnation && newer(own, holder) < 0 {
-			r.finish(fmt.Errorf("%w: %s", ErrSuperseded, holder.name))
+		if r.superseded(s, own, st.holders[own.id]) {
 			return nil
 		}
 		r.mu.Lock()
@@ -178,6 +183,26 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 	}
 	s.checked, s.update = st.number, doc.Update
 	return nil
+}
+
+// superseded ends the membership if holder has taken the ID.
+func (r *Registration) superseded(s *Standing, own, holder *record) bool {
+	if holder == nil || holder.doc.Incarnation == r.incarnation || newer(own, holder) > 0 {
+		s.disputed = time.Time{}
+		return false
+	}
+	if own.foreign() {
+		// It may be a dead one that a restore brought back. That goes once its
+		// lease has expired, which takes two TTLs at the most.
+		if s.disputed.IsZero() {
+			s.disputed = time.Now()
+		}
+		if time.Since(s.disputed) < s.Session.TTL()*5/2 {
+			return false
+		}
+	}
+	r.finish(fmt.Errorf("%w: %s", ErrSuperseded, holder.name))
+	return true
 }
 
 // correct makes the entry what it should be.

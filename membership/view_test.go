@@ -166,7 +166,7 @@ func TestRank(t *testing.T) {
 		since, created uint64
 		left           bool
 		want           uint64
-	}{{0, 7, false, 7}, {5, 7, false, 5}, {7, 7, false, 7}, {9, 7, false, 7}, {5, 7, true, 5}, {9, 7, true, 0}, {0, 7, true, 0}} {
+	}{{0, 7, false, 7}, {5, 7, false, 5}, {7, 7, false, 7}, {9, 7, false, 0}, {5, 7, true, 5}, {9, 7, true, 0}, {0, 7, true, 0}} {
 		r := &record{created: c.created, left: c.left, doc: entryDocument{Since: c.since}}
 		if got := r.rank(); got != c.want {
 			t.Errorf("rank of %+v = %d", c, got)
