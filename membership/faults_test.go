@@ -406,3 +406,27 @@ func age(t *testing.T, server *memory.Server) {
 		}
 	}
 }
+
+// A restore that brings back a dead incarnation costs the living one nothing but
+// the time until that has gone, though by the store's revisions it is the older.
+func TestGhostOfAnotherHistory(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		age(t, server)
+		_, all, _ := crowd(t, server, nil, "a", "b", "c")
+		backup := server.Snapshot()
+		server.Wipe()
+		all[0].crash()
+		next := start(t, server, nil).join("a")
+		time.Sleep(2 * ttl)
+		server.Restore(backup)
+		time.Sleep(5 * ttl)
+		synctest.Wait()
+		if next.Context().Err() != nil {
+			t.Errorf("the living one ended: %v", context.Cause(next.Context()))
+		}
+		if m, _ := all[1].group.View().Lookup("a"); m.Incarnation != next.Incarnation() {
+			t.Errorf("it is shown as %+v", m)
+		}
+		wantKeys(t, "afterwards", server, "a", "b", "c")
+	})
+}

@@ -250,7 +250,7 @@ func TestCrashAndRestart(t *testing.T) {
 			t.Errorf("%s is shown, %s is the new one", m.Incarnation, r2.Incarnation())
 		}
 		crashing.driver.Heal() // the old one hears of it
-		time.Sleep(ttl)
+		time.Sleep(4 * ttl)
 		synctest.Wait()
 		if !errors.Is(context.Cause(r.Context()), membership.ErrSuperseded) {
 			t.Errorf("the older one ended with %v", context.Cause(r.Context()))
@@ -323,7 +323,7 @@ func TestTheOlderComesBackLater(t *testing.T) {
 		seen := observer.watch()
 		seen.take()
 		a.driver.Heal()
-		time.Sleep(2 * ttl)
+		time.Sleep(4 * ttl)
 		synctest.Wait()
 		if !errors.Is(context.Cause(old.Context()), membership.ErrSuperseded) || next.Context().Err() != nil {
 			t.Errorf("old: %v, new: %v", context.Cause(old.Context()), context.Cause(next.Context()))

@@ -71,7 +71,7 @@ func (s *Standing) Context() context.Context { return s.ctx }
 //
 // If another process is a member under the same ID, this newer one has it from
 // now on, and the other's membership ends with ErrSuperseded as soon as it
-// hears of that. The views of others show the ID throughout, as restarted.
+// hears of that; if it was cut off meanwhile, 2.5 TTLs after it came back. The views of others show the ID throughout, as restarted.
 //
 // On an error nothing of this Join is left in the store; what cannot be cleaned
 // up within two seconds is in the background. If ctx ended, the error is

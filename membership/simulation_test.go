@@ -354,7 +354,7 @@ func (s *simulation) compare(when string) {
 	}
 	for id, m := range s.alive {
 		if m.reg == nil || m.reg.Context().Err() != nil {
-			s.t.Errorf("%s %s is no member: %v", when, id, m.reg)
+			s.t.Errorf("%s %s is no member: %v", when, id, m.cause())
 		}
 	}
 	for _, m := range s.procs {
@@ -379,4 +379,11 @@ func (s *simulation) stop() {
 			s.t.Errorf("%s is left", e.Key)
 		}
 	}
+}
+
+func (m *simMember) cause() error {
+	if m.reg == nil {
+		return errors.New("it has not joined")
+	}
+	return context.Cause(m.reg.Context())
 }

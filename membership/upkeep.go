@@ -191,9 +191,10 @@ func (r *Registration) superseded(s *Standing, own, holder *record) bool {
 		s.disputed = time.Time{}
 		return false
 	}
-	if own.foreign() {
-		// It may be a dead one that a restore brought back. That goes once its
-		// lease has expired, which takes two TTLs at the most.
+	if holder.created < own.created {
+		// It was there before this entry, so it may be a dead one that a restore
+		// brought back. That goes once its lease has expired, which takes two
+		// TTLs at the most.
 		if s.disputed.IsZero() {
 			s.disputed = time.Now()
 		}

@@ -52,7 +52,7 @@ func crashAndRestart(t *testing.T, env *drivertest.Env) {
 	rest(env.TTL/10 + 500*time.Millisecond)
 	seen.want(t, "after the restart", "rm3")
 	env.Heal(t, all[3].driver)
-	within(t, 2*env.TTL, "the older hears of it", joined[3].Context().Done())
+	within(t, 4*env.TTL, "the older hears of it", joined[3].Context().Done())
 	if cause := context.Cause(joined[3].Context()); !errors.Is(cause, membership.ErrSuperseded) {
 		t.Errorf("the older one ended with %v", cause)
 	}
