@@ -53,6 +53,8 @@ type Standing struct {
 
 	key     string
 	since   uint64 // the number of the last state from before it
+	stood   time.Time
+	seen    bool   // in a state of the watch
 	checked uint64 // the number of the last state that was held against the store
 	update  uint64 // when the entry was to have this one
 	// since when another seems to have taken the ID, which may be dead

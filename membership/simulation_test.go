@@ -189,6 +189,18 @@ func (s *simulation) any() *simMember {
 
 // ends takes note that a process is no member any more.
 func (s *simulation) ends(m *simMember, crashed bool) {
+	if crashed { // with an older one that has not heard of it: it would have the ID again
+		for _, other := range s.procs {
+			if other != m && other.id == m.id && !other.crashed {
+				other.faults.Partition(true)
+				s.end(other, true)
+			}
+		}
+	}
+	s.end(m, crashed)
+}
+
+func (s *simulation) end(m *simMember, crashed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.crashed = crashed
@@ -266,7 +278,7 @@ func (s *simulation) disaster() {
 		case <-second.joined:
 			s.ends(m, false)
 		case <-time.After(3 * ttl):
-			s.ends(second, true)
+			s.end(second, true)
 			second.faults.Partition(true)
 			s.mu.Lock()
 			if second.reg == nil {

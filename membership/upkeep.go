@@ -94,7 +94,7 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 }
 
 func (r *Registration) stands(session *backend.Session, name string, seen, update uint64) *Standing {
-	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen}
+	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,6 +139,8 @@ func (r *Registration) keep(s *Standing) error {
 		var again <-chan time.Time
 		if !s.disputed.IsZero() {
 			again = time.After(s.Session.TTL() / 2)
+		} else if !s.seen {
+			again = time.After(lag)
 		}
 		select {
 		case <-news:
@@ -153,6 +155,9 @@ func (r *Registration) keep(s *Standing) error {
 // errOver ends a Retry: it wraps an error that is final there.
 var errOver = fmt.Errorf("%w: %w", backend.ErrFenced, errGone)
 
+// lag is how long an entry may take to be seen by its own process.
+const lag = 2 * time.Second
+
 // compare does what a state calls for. A state may be from before the last
 // commit, so what it does not show as it should be is read afresh.
 func (r *Registration) compare(ctx context.Context, s *Standing, st *state) error {
@@ -163,6 +168,11 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 	own := st.records[s.Registration]
 	switch {
 	case own != nil:
+		s.seen = true
+		if own.rank() < st.leftRank[own.id] {
+			r.finish(fmt.Errorf("%w, and has left", ErrSuperseded))
+			return nil
+		}
 		if r.superseded(s, own, st.holders[own.id]) {
 			return nil
 		}
@@ -173,7 +183,9 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 		r.mu.Unlock()
 		wrong = wrong || own.doc.Update != doc.Update
 	case st.number > s.since:
-		wrong = true
+		// A watch may lag, by much when many join: it is given some time before
+		// all of them ask.
+		wrong = wrong || s.seen || time.Since(s.stood) >= lag
 	}
 	if !wrong || s.checked == st.number && s.update == doc.Update {
 		return nil
