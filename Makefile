@@ -37,7 +37,7 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: test
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
@@ -81,6 +81,10 @@ counterbench: servers ## package counter beside etcd's STM and a bare atomic.Add
 .PHONY: checkpoints
 checkpoints: servers ## kill workers 50 times over 10,000 items on each store, effects in PostgreSQL
 	QUORATE_KILLS=50 QUORATE_ITEMS=10000 $(GO) test -C integration -run '^TestKilledWorkers' -v -count=1 -p 1 -timeout 120m ./checkpoints
+
+.PHONY: membershipbench
+membershipbench: servers ## measure what 1,000 members cost; see docs/benchmarks.md
+	QUORATE_MEMBERS=1000 $(GO) test -C integration -run '^TestScale' -v -count=1 -p 1 -timeout 20m ./membership
 
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would

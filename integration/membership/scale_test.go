@@ -67,8 +67,11 @@ func runScale(t *testing.T, store string) {
 	began := time.Now()
 	regs := make([]*membership.Registration, members)
 	var wg sync.WaitGroup
+	inFlight := make(chan struct{}, 50) // Consul takes 200 connections of one address
 	for i := range members {
 		wg.Go(func() {
+			inFlight <- struct{}{}
+			defer func() { <-inFlight }()
 			reg, err := groups[i/each].Join(t.Context(), membership.Member{ID: fmt.Sprintf("m%04d", i), Addr: "10.0.0.1:8080"})
 			if err != nil {
 				t.Errorf("Join: %v", err)
