@@ -86,7 +86,7 @@ func ExampleOptions_snapshotFile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	server := memory.NewServer()
 	start := func() (*backend.Store, *membership.Group) {
 		store, err := memory.Open(server, nil)

@@ -218,7 +218,7 @@ func TestJoinUpdateLeave(t *testing.T) {
 		seen.want(t, "after the Leave", "-a")
 		a.wantIDs("for who left", "b")
 		wantKeys(t, "after the Leave", server, "a~left", "b")
-		time.Sleep(left.Add(2*time.Minute + 2*time.Second).Sub(time.Now()))
+		time.Sleep(time.Until(left.Add(2*time.Minute + 2*time.Second)))
 		wantKeys(t, "two minutes after the Leave", server, "b")
 		if err := rb.Leave(t.Context()); err != nil {
 			t.Error(err)

@@ -105,7 +105,7 @@ func mostVanish(t *testing.T, env *drivertest.Env) {
 	seen := all[0].record(t)
 	for _, p := range all[2:] {
 		env.Silence(t, p.driver)
-		defer env.Heal(t, p.driver)
+		t.Cleanup(func() { env.Heal(t, p.driver) })
 	}
 	for _, p := range all[2:] {
 		env.Expire(t, p.leases.last())
