@@ -19,7 +19,7 @@ EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
-UNIT = $(GO) test -C $(1) -race -count=1 -timeout 5m
+UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
 REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 15m
 
 # The tools module stays outside the workspace, whose versions it would raise.
@@ -46,7 +46,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	bin/testrun \
 		$(foreach m,. $(ADAPTERS) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
 		'GOWORK=off $(call UNIT,tools) ./...' \
-		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) ./...") \
+		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
 		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \
 		'$(call REAL,integration) ./...'
 

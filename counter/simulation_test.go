@@ -36,7 +36,7 @@ func seeds(t *testing.T, run func(*testing.T, uint64)) {
 		run(t, *simSeed)
 		return
 	}
-	for seed := range uint64(*simSeeds) {
+	for seed := range uint64(simSeedCount()) {
 		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) {
 			t.Parallel()
 			run(t, seed+1)
@@ -410,4 +410,13 @@ func (s *simulation) check() {
 			}
 		}
 	}
+}
+
+// simSeedCount is how many seeds to run; with -short a tenth, for where the
+// same code was run in full already.
+func simSeedCount() int {
+	if testing.Short() {
+		return *simSeeds / 10
+	}
+	return *simSeeds
 }

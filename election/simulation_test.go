@@ -35,7 +35,7 @@ func TestSimulation(t *testing.T) {
 		simulate(t, *simSeed)
 		return
 	}
-	for seed := range uint64(*simSeeds) {
+	for seed := range uint64(simSeedCount()) {
 		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
 	}
 }
@@ -365,4 +365,13 @@ func overlap(a, b *simTenure) time.Duration {
 		ended = b.end
 	}
 	return ended.Sub(began)
+}
+
+// simSeedCount is how many seeds to run; with -short a tenth, for where the
+// same code was run in full already.
+func simSeedCount() int {
+	if testing.Short() {
+		return *simSeeds / 10
+	}
+	return *simSeeds
 }

@@ -29,7 +29,9 @@
 // membership ends with [ErrSuperseded]. Who that is, is decided by the store's
 // own revisions, not by clocks. (Which begin again when it is wiped: if an older
 // incarnation is cut off then, a newer one joins, and the older comes back when
-// the store has had more revisions than when it first joined, the older may win.)
+// the store has had more revisions than when it first joined, the older may win.
+// A restore that brings back the mark of one who left may end whoever has the ID
+// since, with ErrSuperseded: join again.)
 //
 // A member that leaves is gone from the views of others as soon as they hear of
 // it. One that crashed is, after its TTL and a tenth more (the store's own delay

@@ -34,7 +34,7 @@ func TestSimulation(t *testing.T) {
 		simulate(t, *simSeed)
 		return
 	}
-	for seed := range uint64(*simSeeds) {
+	for seed := range uint64(simSeedCount()) {
 		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
 	}
 	t.Logf("%+v", simTotal)
@@ -462,4 +462,13 @@ func (s *totals) add(h *history) {
 	s.doubt += h.counts.doubt
 	s.fenced += h.counts.fenced
 	s.claims += h.counts.claims
+}
+
+// simSeedCount is how many seeds to run; with -short a tenth, for where the
+// same code was run in full already.
+func simSeedCount() int {
+	if testing.Short() {
+		return *simSeeds / 10
+	}
+	return *simSeeds
 }
