@@ -9,6 +9,7 @@
 //	a number that all processes add to and read              counter.Counter
 //	identifiers that no other process gets                   counter.Sequence
 //	counting what happens too often to wait for              counter.Tally
+//	who the other processes are, and where                   membership
 //	a worker that goes on where the last one was             restart.Checkpoint
 //	a process that drains, restarts its parts, and starts    restart
 //	before or after what it depends on
