@@ -41,7 +41,7 @@ func startGuardedConsul(t testing.TB, config cluster.ConsulConfig, keyListPolicy
 	config.Config, config.Token = consulACL(keyListPolicy), consulRoot
 	rig = startConsul(t, config)
 	admin := rig.admin(t)
-	consulEventually(t, "the node of the sessions", func(ctx context.Context) error {
+	eventually(t, "the node of the sessions", func(ctx context.Context) error {
 		node := &api.CatalogRegistration{Node: consulNode, Address: "127.0.0.1"}
 		_, err := admin.Catalog().Register(node, new(api.WriteOptions).WithContext(ctx))
 		return err
@@ -73,17 +73,17 @@ func TestConsulACL(t *testing.T) {
 	for _, keyListPolicy := range []bool{false, true} {
 		t.Run(fmt.Sprintf("key-list-policy-%t", keyListPolicy), func(t *testing.T) {
 			rig, writerToken, readerToken := startGuardedConsul(t, cluster.ConsulConfig{}, keyListPolicy)
-			ctx, cancel := consulContext(t)
+			ctx, cancel := bounded(t)
 			defer cancel()
 			writer := consulWith(t, rig, writerToken)
-			consulEventually(t, "the token at every server", func(ctx context.Context) error {
+			eventually(t, "the token at every server", func(ctx context.Context) error {
 				_, err := writer.Read(ctx, driver.Dir(consulNamespace))
 				return err
 			})
 			everything(ctx, t, writer, consulNamespace, consulTTL)
 
 			reader := consulWith(t, rig, readerToken)
-			consulEventually(t, "what may be looked at", func(ctx context.Context) error {
+			eventually(t, "what may be looked at", func(ctx context.Context) error {
 				_, err := reader.Read(ctx, driver.Dir(consulNamespace))
 				return err
 			})
@@ -91,7 +91,7 @@ func TestConsulACL(t *testing.T) {
 			// What is there is what a denied list would leave out.
 			root := consulWith(t, rig, consulRoot)
 			for _, dir := range []string{"other", consulNamespace + "2", consulNamespace} {
-				consulApply(t, root, "", driver.Create(dir+"/there", nil))
+				mustApply(t, root, "", driver.Create(dir+"/there", nil))
 			}
 			for name, c := range map[string]struct {
 				driver driver.Driver
@@ -132,7 +132,7 @@ func TestConsulTLS(t *testing.T) {
 	strangers, err := cluster.NewCertificates(t.TempDir(), "somebody")
 	must(t, err)
 	rig, token, _ := startGuardedConsul(t, cluster.ConsulConfig{TLS: certs.Server(true)}, false)
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	node := rig.leader(t)
 	open := func(files api.TLSConfig) driver.Driver {
@@ -172,7 +172,7 @@ func TestConsulTLS(t *testing.T) {
 			t.Errorf("%s: Commit = %v, want it to fail", name, err)
 		}
 	}
-	if all := consulRead(t, open(good), driver.Dir(consulNamespace)); len(all) != 0 {
+	if all := mustRead(t, open(good), driver.Dir(consulNamespace)); len(all) != 0 {
 		t.Errorf("keys %v were written", all)
 	}
 }

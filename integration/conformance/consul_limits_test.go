@@ -75,18 +75,18 @@ func TestConsulConnections(t *testing.T) {
 		keys = append(keys, fmt.Sprintf("%s/%03d/value", dir, i))
 	}
 	w := consulWatchAll(t, p.driver, keys)
-	consulEventually(t, "all watches to begin", func(context.Context) error {
+	eventually(t, "all watches to begin", func(context.Context) error {
 		if n, _ := w.show(""); n != targets || w.failed.Load() > 0 {
 			return fmt.Errorf("%d of %d, %d failed: %w", n, targets, w.failed.Load(), w.err)
 		}
 		return nil
 	})
-	lease := consulGrant(t, p.driver, time.Minute)
+	lease := mustGrant(t, p.driver, time.Minute)
 	began := time.Now()
 	for _, key := range keys {
-		consulApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, []byte("1")))
+		mustApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, []byte("1")))
 	}
-	consulEventually(t, "all watches to see the change", func(context.Context) error {
+	eventually(t, "all watches to see the change", func(context.Context) error {
 		if _, n := w.show("1"); n != targets {
 			return fmt.Errorf("%d of %d", n, targets)
 		}
@@ -94,9 +94,9 @@ func TestConsulConnections(t *testing.T) {
 	})
 	all := time.Since(began)
 	began = time.Now()
-	last := consulRead(t, p.driver, driver.Key(keys[targets-1]))[0]
-	consulApply(t, p.driver, "", driver.Put(last.Key, []byte("2"), last.Version))
-	consulEventually(t, "one watch to see its change", func(context.Context) error {
+	last := mustRead(t, p.driver, driver.Key(keys[targets-1]))[0]
+	mustApply(t, p.driver, "", driver.Put(last.Key, []byte("2"), last.Version))
+	eventually(t, "one watch to see its change", func(context.Context) error {
 		if _, n := w.show("2"); n != 1 {
 			return errors.New("not yet")
 		}
@@ -116,7 +116,7 @@ func TestConsulConnections(t *testing.T) {
 	// The limit is real: one blocking query for each watch runs into it.
 	q := rig.peerOn(t, rig.leader(t), &consul.Options{MaxBlockingQueries: 2 * targets}, nil)
 	unbounded := consulWatchAll(t, q.driver, keys)
-	consulEventually(t, "the server's limit", func(context.Context) error {
+	eventually(t, "the server's limit", func(context.Context) error {
 		if unbounded.failed.Load() == 0 {
 			return errors.New("no watch failed")
 		}
@@ -138,10 +138,10 @@ func TestConsulBellCost(t *testing.T) {
 		}
 		versions := make([]driver.Version, targets)
 		for i, key := range keys {
-			versions[i] = consulApply(t, other, "", driver.Create(key, []byte("0")))[0]
+			versions[i] = mustApply(t, other, "", driver.Create(key, []byte("0")))[0]
 		}
 		w := consulWatchAll(t, p.driver, keys)
-		consulEventually(t, "all watches to begin", func(context.Context) error {
+		eventually(t, "all watches to begin", func(context.Context) error {
 			if n, _ := w.show("0"); n != targets {
 				return fmt.Errorf("%d of %d", n, targets)
 			}
@@ -152,8 +152,8 @@ func TestConsulBellCost(t *testing.T) {
 		began := time.Now()
 		for i := range changes {
 			value := fmt.Sprintf("change-%d", i)
-			consulApply(t, other, "", driver.Put(keys[i], []byte(value), versions[i]))
-			consulEventually(t, "a change to be seen", func(context.Context) error {
+			mustApply(t, other, "", driver.Put(keys[i], []byte(value), versions[i]))
+			eventually(t, "a change to be seen", func(context.Context) error {
 				if _, n := w.show(value); n != 1 {
 					return errors.New("not yet")
 				}

@@ -19,12 +19,12 @@ func consulNodeDeregistered(t *testing.T, rig *consulRig) {
 	admin := rig.admin(t)
 	consulRegister(t, admin, "agent-to-go")
 	p := rig.peerOn(t, rig.leader(t), &consul.Options{Node: "agent-to-go"}, nil)
-	lease := consulGrant(t, p.driver, time.Minute)
+	lease := mustGrant(t, p.driver, time.Minute)
 	key := rig.dir() + "/a"
-	consulApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, nil))
+	mustApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, nil))
 	_, err := admin.Catalog().Deregister(&api.CatalogDeregistration{Node: "agent-to-go"}, nil)
 	must(t, err)
-	if all := consulRead(t, p.driver, driver.Key(key)); len(all) != 0 {
+	if all := mustRead(t, p.driver, driver.Key(key)); len(all) != 0 {
 		t.Errorf("the key outlived its node: %v", all)
 	}
 	if _, err := lease.Renew(t.Context()); !errors.Is(err, driver.ErrSessionLost) {
@@ -39,9 +39,9 @@ func consulOwnNode(t *testing.T, rig *consulRig) {
 	consulRegister(t, admin, "agent-of-today")
 	consulRegister(t, admin, "quorate")
 	d := rig.peerOn(t, rig.leader(t), &consul.Options{Node: "quorate"}, nil).driver
-	lease := consulGrant(t, d, time.Minute)
+	lease := mustGrant(t, d, time.Minute)
 	key := rig.dir() + "/a"
-	consulApply(t, d, lease.ID(), driver.CreateEphemeral(key, nil))
+	mustApply(t, d, lease.ID(), driver.CreateEphemeral(key, nil))
 	_, err := admin.Catalog().Deregister(&api.CatalogDeregistration{Node: "agent-of-today"}, nil)
 	must(t, err)
 	if _, err := lease.Renew(t.Context()); err != nil {
@@ -52,7 +52,7 @@ func consulOwnNode(t *testing.T, rig *consulRig) {
 	if session.Node != "quorate" || len(session.NodeChecks) != 0 || len(session.ServiceChecks) != 0 {
 		t.Errorf("the session is %+v; want it on its own node, without checks", session)
 	}
-	if all := consulRead(t, d, driver.Key(key)); len(all) != 1 {
+	if all := mustRead(t, d, driver.Key(key)); len(all) != 1 {
 		t.Errorf("the key went: %v", all)
 	}
 }

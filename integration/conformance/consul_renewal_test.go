@@ -62,7 +62,7 @@ func (r *consulRig) pauseLeader(t *testing.T, length time.Duration) {
 	r.ready(t)
 	old := r.leader(t)
 	p := r.peerOn(t, old, nil, nil)
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	dir := r.dir()
 	began := time.Now()
@@ -137,7 +137,7 @@ func (r *consulRig) pauseLeader(t *testing.T, length time.Duration) {
 
 // consulGone waits until a key is gone and returns when that was seen.
 func consulGone(t testing.TB, client *api.Client, key string) time.Time {
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	var index uint64
 	tick := time.NewTicker(5 * time.Millisecond)

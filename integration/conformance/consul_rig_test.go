@@ -23,8 +23,6 @@ const (
 	// consulExpiry: a server's timer is two TTLs, and then the end of the
 	// session is a write like any other.
 	consulExpiry = 2*consulTTL + 2*time.Second
-	// consulPatience bounds what a cluster is waited for.
-	consulPatience = 40 * time.Second
 )
 
 // consulRig is a Consul cluster with the means to disturb it.
@@ -151,18 +149,16 @@ func (r *consulRig) env(t testing.TB) *drivertest.Env {
 		Depose: func(t testing.TB, d driver.Driver, during func()) {
 			r.depose(t, r.of(d), during)
 		},
-		Forget:   func(t testing.TB) { r.snapshot(t)() },
-		Snapshot: func(t testing.TB) func() { return r.snapshot(t) },
+		// Putting a backup back at once changes nothing but what watches hang
+		// on: the servers drop the state under them for another.
+		Forget:   func(t testing.TB) { takeSnapshot(t, r.cluster, false)() },
+		Snapshot: func(t testing.TB) func() { return takeSnapshot(t, r.cluster, false) },
 	}
-}
-
-func consulContext(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), consulPatience)
 }
 
 func (r *consulRig) ready(t testing.TB) {
 	t.Helper()
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	if err := r.cluster.WaitReady(ctx); err != nil {
 		t.Fatal(err)
@@ -171,7 +167,7 @@ func (r *consulRig) ready(t testing.TB) {
 
 func (r *consulRig) leader(t testing.TB) *cluster.Node {
 	t.Helper()
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	leader, err := r.cluster.Leader(ctx)
 	if err != nil {
@@ -185,7 +181,7 @@ func (r *consulRig) leader(t testing.TB) *cluster.Node {
 func (r *consulRig) expire(t testing.TB, id string) {
 	t.Helper()
 	admin := r.admin(t)
-	consulEventually(t, "the end of a session", func(ctx context.Context) error {
+	eventually(t, "the end of a session", func(ctx context.Context) error {
 		_, err := admin.Session().Destroy(id, new(api.WriteOptions).WithContext(ctx))
 		return err
 	})
@@ -194,7 +190,7 @@ func (r *consulRig) expire(t testing.TB, id string) {
 // lead makes a server the leader.
 func (r *consulRig) lead(t testing.TB, node *cluster.Node) {
 	t.Helper()
-	consulEventually(t, node.Name()+" to lead", func(ctx context.Context) error {
+	eventually(t, node.Name()+" to lead", func(ctx context.Context) error {
 		leader, err := r.cluster.Leader(ctx)
 		if err != nil || leader == node {
 			return err
@@ -239,51 +235,8 @@ func (r *consulRig) depose(t testing.TB, p *consulPeer, during func()) {
 // reach waits until the peer's driver is answered.
 func (p *consulPeer) reach(t testing.TB) {
 	t.Helper()
-	consulEventually(t, "an answer", func(ctx context.Context) error {
+	eventually(t, "an answer", func(ctx context.Context) error {
 		_, err := p.driver.Read(ctx, driver.Key("test/reach"))
 		return err
 	})
-}
-
-// snapshot takes a backup and returns how to put it back. Putting it back at
-// once changes nothing but what watches hang on: the servers drop the state
-// under them for another.
-func (r *consulRig) snapshot(t testing.TB) (restore func()) {
-	t.Helper()
-	ctx, cancel := consulContext(t)
-	defer cancel()
-	snapshot, err := r.cluster.Snapshot(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		t.Helper()
-		ctx, cancel := consulContext(t)
-		defer cancel()
-		if err := snapshot.Restore(ctx, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// consulEventually calls f until it succeeds.
-func consulEventually(t testing.TB, what string, f func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := consulContext(t)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		call, done := context.WithTimeout(ctx, 5*time.Second)
-		err := f(call)
-		done()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s: %v", what, errors.Join(err, ctx.Err()))
-		case <-tick.C:
-		}
-	}
 }

@@ -58,52 +58,16 @@ func TestConsulBehindTheBell(t *testing.T) {
 	}
 }
 
-func consulCommit(t testing.TB, d driver.Driver, txn driver.Txn) driver.Result {
-	t.Helper()
-	ctx, cancel := consulContext(t)
-	defer cancel()
-	result, err := d.Commit(ctx, txn)
-	must(t, err)
-	return result
-}
-
-func consulApply(t testing.TB, d driver.Driver, lease string, ops ...driver.Op) []driver.Version {
-	t.Helper()
-	result := consulCommit(t, d, driver.Txn{Ops: ops, Lease: lease})
-	if !result.Applied {
-		t.Fatalf("a commit was refused; current: %v", result.Current)
-	}
-	return result.Versions
-}
-
-func consulRead(t testing.TB, d driver.Driver, target driver.Target) []driver.Entry {
-	t.Helper()
-	ctx, cancel := consulContext(t)
-	defer cancel()
-	all, err := d.Read(ctx, target)
-	must(t, err)
-	return all[0]
-}
-
-func consulGrant(t testing.TB, d driver.Driver, ttl time.Duration) driver.Lease {
-	t.Helper()
-	ctx, cancel := consulContext(t)
-	defer cancel()
-	lease, err := d.Grant(ctx, ttl)
-	must(t, err)
-	return lease
-}
-
 // consulNoLockDelay: a key whose session ended is free at once. With the
 // client's default it is closed to all for 15 s.
 func consulNoLockDelay(t *testing.T, rig *consulRig) {
 	a, b := rig.peer(t).driver, rig.peer(t).driver
-	first, second := consulGrant(t, a, consulTTL), consulGrant(t, b, time.Minute)
+	first, second := mustGrant(t, a, consulTTL), mustGrant(t, b, time.Minute)
 	key := rig.dir() + "/a"
-	consulApply(t, a, first.ID(), driver.CreateEphemeral(key, nil))
+	mustApply(t, a, first.ID(), driver.CreateEphemeral(key, nil))
 	rig.expire(t, first.ID())
 	gone := time.Now()
-	consulEventually(t, "the key to be free", func(ctx context.Context) error {
+	eventually(t, "the key to be free", func(ctx context.Context) error {
 		result, err := b.Commit(ctx, driver.Txn{Lease: second.ID(), Ops: []driver.Op{driver.CreateEphemeral(key, nil)}})
 		if err == nil && !result.Applied {
 			err = fmt.Errorf("refused: %v", result.Current)
@@ -127,9 +91,9 @@ func consulLockDelayOfOthers(t *testing.T, rig *consulRig) {
 		t.Fatal(ok, err)
 	}
 	rig.expire(t, id)
-	lease := consulGrant(t, p.driver, consulTTL)
+	lease := mustGrant(t, p.driver, consulTTL)
 	// The delay is the leader's own affair: it is known once the key is gone.
-	result := consulCommit(t, p.driver, driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral(key, nil)}})
+	result := mustCommit(t, p.driver, driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral(key, nil)}})
 	if result.Applied || len(result.Current) != 0 || result.Current == nil {
 		t.Errorf("a create within another session's lock delay: %+v; want it refused, with nothing there", result)
 	}
@@ -139,7 +103,7 @@ func consulLockDelayOfOthers(t *testing.T, rig *consulRig) {
 // 512 KiB.
 func consulFullCommit(t *testing.T, rig *consulRig) {
 	d := rig.peer(t).driver
-	lease := consulGrant(t, d, time.Minute)
+	lease := mustGrant(t, d, time.Minute)
 	dir := rig.dir()
 	name := func(kind string, i int) string {
 		key := fmt.Sprintf("%s/%s/%02d", dir, kind, i)
@@ -154,24 +118,24 @@ func consulFullCommit(t *testing.T, rig *consulRig) {
 		creates = append(creates, driver.Create(name("persistent", i), value))
 		ephemerals = append(ephemerals, driver.CreateEphemeral(name("ephemeral", i), value))
 	}
-	persistent := consulApply(t, d, "", creates...)
-	versions := consulApply(t, d, lease.ID(), ephemerals...)
+	persistent := mustApply(t, d, "", creates...)
+	versions := mustApply(t, d, lease.ID(), ephemerals...)
 	for i := range driver.MaxOps {
 		puts = append(puts, driver.Put(name("ephemeral", i), append(value[:len(value)-1:len(value)-1], 0), versions[i]))
 		deletes = append(deletes, driver.Delete(name("persistent", i), persistent[i]))
 	}
-	consulApply(t, d, "", puts...)
-	for _, e := range consulRead(t, d, driver.Dir(dir+"/ephemeral")) {
+	mustApply(t, d, "", puts...)
+	for _, e := range mustRead(t, d, driver.Dir(dir+"/ephemeral")) {
 		if e.Lease != lease.ID() {
 			t.Fatalf("a put took %.40s... from its lease: %q", e.Key, e.Lease)
 		}
 	}
-	consulApply(t, d, "", deletes...)
-	if n := len(consulRead(t, d, driver.Dir(dir+"/persistent"))); n != 0 {
+	mustApply(t, d, "", deletes...)
+	if n := len(mustRead(t, d, driver.Dir(dir+"/persistent"))); n != 0 {
 		t.Errorf("%d keys left", n)
 	}
 	must(t, lease.Revoke(t.Context()))
-	if n := len(consulRead(t, d, driver.Dir(dir+"/ephemeral"))); n != 0 {
+	if n := len(mustRead(t, d, driver.Dir(dir+"/ephemeral"))); n != 0 {
 		t.Errorf("%d ephemeral keys left", n)
 	}
 }
@@ -181,14 +145,14 @@ func consulFullCommit(t *testing.T, rig *consulRig) {
 func consulDeleteOfNothing(t *testing.T, rig *consulRig) {
 	d := rig.peer(t).driver
 	dir := rig.dir()
-	version := consulApply(t, d, "", driver.Create(dir+"/a", nil))[0]
-	consulApply(t, d, "", driver.Delete(dir+"/a", version))
-	result := consulCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Delete(dir+"/a", version), driver.Create(dir+"/b", nil)}})
-	if result.Applied || len(consulRead(t, d, driver.Dir(dir))) != 0 {
+	version := mustApply(t, d, "", driver.Create(dir+"/a", nil))[0]
+	mustApply(t, d, "", driver.Delete(dir+"/a", version))
+	result := mustCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Delete(dir+"/a", version), driver.Create(dir+"/b", nil)}})
+	if result.Applied || len(mustRead(t, d, driver.Dir(dir))) != 0 {
 		t.Errorf("a commit that deletes what is gone: %+v; want it refused", result)
 	}
-	result = consulCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Put(dir+"/a", nil, driver.Version{Generation: version.Generation})}})
-	if result.Applied || len(consulRead(t, d, driver.Dir(dir))) != 0 {
+	result = mustCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Put(dir+"/a", nil, driver.Version{Generation: version.Generation})}})
+	if result.Applied || len(mustRead(t, d, driver.Dir(dir))) != 0 {
 		t.Errorf("a put on version 0 of what is gone: %+v; want it refused", result)
 	}
 }
@@ -202,11 +166,11 @@ func consulFolder(t *testing.T, rig *consulRig) {
 		_, err := p.client.KV().Put(&api.KVPair{Key: folder}, nil)
 		must(t, err)
 	}
-	consulApply(t, p.driver, "", driver.Create(dir+"/sub/a", nil), driver.Create(dir+"/b", nil))
-	if all := consulRead(t, p.driver, driver.Dir(dir)); len(all) != 1 || all[0].Key != dir+"/b" {
+	mustApply(t, p.driver, "", driver.Create(dir+"/sub/a", nil), driver.Create(dir+"/b", nil))
+	if all := mustRead(t, p.driver, driver.Dir(dir)); len(all) != 1 || all[0].Key != dir+"/b" {
 		t.Errorf("a directory with folders lists %v, want b alone", all)
 	}
-	if all := consulRead(t, p.driver, driver.Dir(dir+"/sub")); len(all) != 1 || all[0].Key != dir+"/sub/a" {
+	if all := mustRead(t, p.driver, driver.Dir(dir+"/sub")); len(all) != 1 || all[0].Key != dir+"/sub/a" {
 		t.Errorf("a folder lists %v, want a alone", all)
 	}
 }
@@ -215,7 +179,7 @@ func consulFolder(t *testing.T, rig *consulRig) {
 // 404, of which the client makes a success.
 func consulSessionGone(t *testing.T, rig *consulRig) {
 	d := rig.peer(t).driver
-	lease := consulGrant(t, d, consulTTL)
+	lease := mustGrant(t, d, consulTTL)
 	if valid, err := lease.Renew(t.Context()); err != nil || valid != consulTTL {
 		t.Errorf("Renew = %v, %v", valid, err)
 	}
@@ -245,7 +209,7 @@ func consulTTLRefused(t *testing.T, rig *consulRig) {
 // refused, and its owner would take it for another's.
 func consulLostReply(t *testing.T, rig *consulRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
-	lease := consulGrant(t, p.driver, time.Minute)
+	lease := mustGrant(t, p.driver, time.Minute)
 	p.reach(t)
 	key := rig.dir() + "/a"
 	p.proxy.Mute()
@@ -256,12 +220,12 @@ func consulLostReply(t *testing.T, rig *consulRig) {
 		t.Errorf("a create whose reply was lost: %v, want ErrIndeterminate", err)
 	}
 	p.proxy.HealReset()
-	all := consulRead(t, other, driver.Key(key))
+	all := mustRead(t, other, driver.Key(key))
 	if len(all) != 1 || all[0].Lease != lease.ID() || string(all[0].Value) != "v" {
 		t.Fatalf("it left %v", all)
 	}
 	p.reach(t)
-	if again := consulRead(t, other, driver.Key(key)); again[0].Modified != all[0].Modified {
+	if again := mustRead(t, other, driver.Key(key)); again[0].Modified != all[0].Modified {
 		t.Errorf("it was applied again: %v, then %v", all, again)
 	}
 }
@@ -272,39 +236,39 @@ func consulLostReply(t *testing.T, rig *consulRig) {
 func consulWiped(t *testing.T, rig *consulRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
 	key := rig.dir() + "/a"
-	consulApply(t, other, "", driver.Create(key, []byte("0")))
-	restore := rig.snapshot(t)
-	kept := consulRead(t, p.driver, driver.Key(key))[0]
+	mustApply(t, other, "", driver.Create(key, []byte("0")))
+	restore := takeSnapshot(t, rig.cluster, false)
+	kept := mustRead(t, p.driver, driver.Key(key))[0]
 	var old driver.Version
 	for i := range 60 {
 		value := fmt.Appendf(nil, "before-%d", i)
 		if i == 0 {
 			old = kept.Version
 		}
-		old = consulApply(t, p.driver, "", driver.Put(key, value, old))[0]
+		old = mustApply(t, p.driver, "", driver.Put(key, value, old))[0]
 	}
 	must(t, rig.cluster.KillAll())
 	for _, node := range rig.cluster.Nodes() {
 		must(t, node.Wipe())
 	}
-	ctx, cancel := consulContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	must(t, rig.cluster.StartAll(ctx))
 	restore()
 	p.reach(t) // sees that the indexes went back
-	e := consulRead(t, other, driver.Key(key))[0]
+	e := mustRead(t, other, driver.Key(key))[0]
 	for i := 0; e.Modified < old.Number; i++ {
-		consulApply(t, other, "", driver.Put(key, fmt.Appendf(nil, "after-%d", i), e.Version))
-		e = consulRead(t, other, driver.Key(key))[0]
+		mustApply(t, other, "", driver.Put(key, fmt.Appendf(nil, "after-%d", i), e.Version))
+		e = mustRead(t, other, driver.Key(key))[0]
 	}
 	t.Logf("indexes: %d in the backup, %d before the wipe, and again %d after it", kept.Modified, old.Number, e.Modified)
-	result := consulCommit(t, p.driver, driver.Txn{Ops: []driver.Op{driver.Put(key, []byte("late"), old)}})
+	result := mustCommit(t, p.driver, driver.Txn{Ops: []driver.Op{driver.Put(key, []byte("late"), old)}})
 	if result.Applied {
 		t.Error("a version from before the wipe was accepted")
 	}
-	if now := consulRead(t, p.driver, driver.Key(key))[0]; string(now.Value) != string(e.Value) || now.Version.Generation < 2 {
+	if now := mustRead(t, p.driver, driver.Key(key))[0]; string(now.Value) != string(e.Value) || now.Version.Generation < 2 {
 		t.Errorf("the key is %q in generation %d; want %q in a new one", now.Value, now.Version.Generation, e.Value)
 	} else {
-		consulApply(t, p.driver, "", driver.Put(key, []byte("last"), now.Version))
+		mustApply(t, p.driver, "", driver.Put(key, []byte("last"), now.Version))
 	}
 }

@@ -28,7 +28,7 @@ const (
 // keys of the namespace, reader may read them; neither may do anything else.
 func (r *etcdRig) protect(t testing.TB) {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	// The rig's own client has no token to do this with.
 	admin := etcdClient(t, clientv3.Config{Endpoints: r.cluster.Addrs()})
@@ -58,7 +58,7 @@ func (r *etcdRig) protect(t testing.TB) {
 func TestEtcdAuth(t *testing.T) {
 	rig := startEtcd(t, cluster.EtcdConfig{Username: etcdRoot, Password: etcdPassword})
 	rig.protect(t)
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	writer := rig.peerWith(t, clientv3.Config{Username: "writer", Password: etcdPassword})
 	everything(ctx, t, writer.driver, etcdNamespace, etcdTTL)
@@ -119,7 +119,7 @@ func TestEtcdTokenExpiry(t *testing.T) {
 	})
 	rig.protect(t)
 	p := rig.peerWith(t, clientv3.Config{Username: "writer", Password: etcdPassword})
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	watched := etcdNamespace + "/watched"
 	values := p.watch(t, watched)

@@ -78,7 +78,7 @@ type tally struct {
 
 func (p *etcdPeer) renewal(t testing.TB, key string, ours bool) *renewal {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	r := &renewal{key: key}
 	if !ours {
@@ -128,17 +128,10 @@ func (c *tally) add(r *renewal) {
 	}
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // goneAt waits until a key is gone and returns when that was seen.
 func (r *etcdRig) goneAt(t testing.TB, key string) time.Time {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	for {
 		reply, err := r.admin.Get(ctx, key)
@@ -158,7 +151,7 @@ func (r *etcdRig) goneAt(t testing.TB, key string) time.Time {
 // connections stay open. That costs no session, whichever it is.
 func TestEtcdBlackHoledEndpoint(t *testing.T) {
 	rig := startEtcd(t, cluster.EtcdConfig{})
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	var sessions []*backend.Session
 	for i := range 3 {

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -26,8 +25,6 @@ const (
 	// etcdExpiry: a leader looks for expired leases every half second, and a
 	// new one adds an election timeout to every lease.
 	etcdExpiry = etcdTTL + 3*time.Second
-	// etcdPatience bounds what a cluster is waited for.
-	etcdPatience = 40 * time.Second
 )
 
 // etcdRig is an etcd cluster with the means to disturb it.
@@ -150,26 +147,22 @@ func (r *etcdRig) env(t testing.TB) *drivertest.Env {
 			r.depose(t, r.of(d), during)
 		},
 		Forget:   func(t testing.TB) { r.forget(t) },
-		Snapshot: func(t testing.TB) func() { return r.snapshot(t, false) },
+		Snapshot: func(t testing.TB) func() { return takeSnapshot(t, r.cluster, false) },
 	}
 }
 
 func (r *etcdRig) ready(t testing.TB) {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	if err := r.cluster.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func etcdContext(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), etcdPatience)
-}
-
 func (r *etcdRig) leader(t testing.TB) *cluster.Node {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	leader, err := r.cluster.Leader(ctx)
 	if err != nil {
@@ -190,7 +183,7 @@ func etcdLeaseID(t testing.TB, lease driver.Lease) clientv3.LeaseID {
 // expire revokes a lease by an operator's hand, which to the keys is the same.
 func (r *etcdRig) expire(t testing.TB, lease driver.Lease) {
 	t.Helper()
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	if _, err := r.admin.Revoke(ctx, etcdLeaseID(t, lease)); err != nil {
 		t.Fatal(err)
@@ -233,7 +226,7 @@ func (r *etcdRig) depose(t testing.TB, p *etcdPeer, during func()) {
 // reach waits until the peer's driver is answered.
 func (p *etcdPeer) reach(t testing.TB) {
 	t.Helper()
-	etcdEventually(t, "an answer", func(ctx context.Context) error {
+	eventually(t, "an answer", func(ctx context.Context) error {
 		_, err := p.driver.Read(ctx, driver.Key("test/reach"))
 		return err
 	})
@@ -246,7 +239,7 @@ func (r *etcdRig) forget(t testing.TB) {
 	for _, p := range peers {
 		p.proxies.Cut()
 	}
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	put, err := r.admin.Put(ctx, "test/forget", "")
 	if err == nil {
@@ -257,46 +250,5 @@ func (r *etcdRig) forget(t testing.TB) {
 	}
 	for _, p := range peers {
 		p.proxies.HealReset()
-	}
-}
-
-// snapshot takes a backup and returns how to put it back.
-func (r *etcdRig) snapshot(t testing.TB, bump bool) (restore func()) {
-	t.Helper()
-	ctx, cancel := etcdContext(t)
-	defer cancel()
-	snapshot, err := r.cluster.Snapshot(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		t.Helper()
-		ctx, cancel := etcdContext(t)
-		defer cancel()
-		if err := snapshot.Restore(ctx, bump); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// etcdEventually calls f until it succeeds.
-func etcdEventually(t testing.TB, what string, f func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := etcdContext(t)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		call, done := context.WithTimeout(ctx, 2*time.Second)
-		err := f(call)
-		done()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s: %v", what, errors.Join(err, ctx.Err()))
-		case <-tick.C:
-		}
 	}
 }

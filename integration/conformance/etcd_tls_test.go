@@ -99,7 +99,7 @@ func TestEtcdTLS(t *testing.T) {
 		TLS: &cluster.ServerTLS{CertFile: file("cert.pem", cert), KeyFile: file("key.pem", key), ClientCAFile: file("ca.pem", ca.pem)},
 	})
 	rig.protect(t)
-	ctx, cancel := etcdContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	open := func(config *tls.Config) *etcdPeer {
 		t.Helper()

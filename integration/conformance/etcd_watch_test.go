@@ -34,7 +34,7 @@ func (p *etcdPeer) watch(t testing.TB, key string) <-chan string {
 
 func awaitValue(t testing.TB, values <-chan string, want string) {
 	t.Helper()
-	timeout := time.After(etcdPatience)
+	timeout := time.After(patience)
 	for {
 		select {
 		case got := <-values:
@@ -49,7 +49,7 @@ func awaitValue(t testing.TB, values <-chan string, want string) {
 
 func (r *etcdRig) put(t testing.TB, key, value string) {
 	t.Helper()
-	etcdEventually(t, "a put", func(ctx context.Context) error {
+	eventually(t, "a put", func(ctx context.Context) error {
 		_, err := r.admin.Put(ctx, key, value)
 		return err
 	})
@@ -66,7 +66,7 @@ func TestEtcdWatchSurvives(t *testing.T) {
 		must(t, leader.Kill())
 		rig.put(t, key, "after")
 		awaitValue(t, values, "after")
-		ctx, cancel := etcdContext(t)
+		ctx, cancel := bounded(t)
 		defer cancel()
 		must(t, leader.Start(ctx))
 		rig.put(t, key, "again")
@@ -115,7 +115,7 @@ func TestEtcdWatchSurvives(t *testing.T) {
 		values := p.watch(t, key)
 		awaitValue(t, values, "")
 		must(t, rig.cluster.KillAll())
-		ctx, cancel := etcdContext(t)
+		ctx, cancel := bounded(t)
 		defer cancel()
 		must(t, rig.cluster.StartAll(ctx))
 		begin := time.Now()
@@ -131,7 +131,7 @@ func TestEtcdWatchSurvives(t *testing.T) {
 func TestEtcdGoesBack(t *testing.T) {
 	rig := startEtcd(t, cluster.EtcdConfig{})
 	wipe := func() {
-		ctx, cancel := etcdContext(t)
+		ctx, cancel := bounded(t)
 		defer cancel()
 		must(t, rig.cluster.KillAll())
 		for _, node := range rig.cluster.Nodes() {
@@ -148,11 +148,11 @@ func TestEtcdGoesBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, key := rig.peer(t), rig.dir()
-			restore := rig.snapshot(t, c.bump)
+			restore := takeSnapshot(t, rig.cluster, c.bump)
 			if c.wiped {
 				restore = wipe
 			}
-			ctx, cancel := etcdContext(t)
+			ctx, cancel := bounded(t)
 			defer cancel()
 			values := p.watch(t, key)
 			awaitValue(t, values, "")
@@ -166,7 +166,7 @@ func TestEtcdGoesBack(t *testing.T) {
 			awaitValue(t, values, "other")
 			// The same number, as it could come to be.
 			var forged driver.Version
-			etcdEventually(t, "a read", func(ctx context.Context) error {
+			eventually(t, "a read", func(ctx context.Context) error {
 				read, err := p.driver.Read(ctx, driver.Key(key))
 				if err == nil {
 					forged = driver.Version{Generation: old.Generation, Number: read[0][0].Version.Number}

@@ -18,9 +18,9 @@ import (
 // zooEverything makes each kind of call with keys in dir.
 func zooEverything(t testing.TB, d driver.Driver, dir string) {
 	t.Helper()
-	ctx, cancel := zooContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
-	lease := zooGrant(t, d, zooTTL)
+	lease := mustGrant(t, d, zooTTL)
 	a, b := dir+"/deep/a", dir+"/deep/b"
 	seen := make(chan int, 100)
 	watching, stop := context.WithCancel(ctx)
@@ -44,19 +44,19 @@ func zooEverything(t testing.TB, d driver.Driver, dir string) {
 		}
 	}
 	await(0)
-	v := zooApply(t, d, lease.ID(), driver.CreateEphemeral(a, nil), driver.Create(b, nil))
+	v := mustApply(t, d, lease.ID(), driver.CreateEphemeral(a, nil), driver.Create(b, nil))
 	await(2)
-	v = zooApply(t, d, "", driver.Put(a, []byte("1"), v[0]), driver.Put(b, []byte("1"), v[1]))
-	refused := zooCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Create(a, nil)}})
+	v = mustApply(t, d, "", driver.Put(a, []byte("1"), v[0]), driver.Put(b, []byte("1"), v[1]))
+	refused := mustCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Create(a, nil)}})
 	if e := refused.Current[a]; refused.Applied || e.Lease != lease.ID() {
 		t.Errorf("a create of what is there: %+v, want it refused, with the key under its lease", refused)
 	}
-	zooEventually(t, "a renewal", func(ctx context.Context) error { _, err := lease.Renew(ctx); return err })
-	result := zooCommit(t, d, driver.Txn{Unchanged: []driver.Condition{{Key: a, Version: v[0]}}, Ops: []driver.Op{driver.Delete(b, v[1])}})
+	eventually(t, "a renewal", func(ctx context.Context) error { _, err := lease.Renew(ctx); return err })
+	result := mustCommit(t, d, driver.Txn{Unchanged: []driver.Condition{{Key: a, Version: v[0]}}, Ops: []driver.Op{driver.Delete(b, v[1])}})
 	if !result.Applied {
 		t.Errorf("a delete was refused: %+v", result)
 	}
-	if n := len(zooRead(t, d, driver.Dir(dir+"/deep"))); n != 1 {
+	if n := len(mustRead(t, d, driver.Dir(dir+"/deep"))); n != 1 {
 		t.Errorf("%d keys, want one", n)
 	}
 	must(t, lease.Revoke(ctx))
@@ -92,8 +92,8 @@ func TestZooKeeperAuth(t *testing.T) {
 	}
 	writer, reader, nobody := as("writer"), as("reader"), as("")
 	zooEverything(t, writer, namespace+"/auth")
-	zooApply(t, writer, "", driver.Create(namespace+"/a", nil))
-	ctx, cancel := zooContext(t)
+	mustApply(t, writer, "", driver.Create(namespace+"/a", nil))
+	ctx, cancel := bounded(t)
 	defer cancel()
 	for name, c := range map[string]struct {
 		d    driver.Driver
@@ -112,7 +112,7 @@ func TestZooKeeperAuth(t *testing.T) {
 			denied(t, name+": blind delete", err)
 		}
 		if c.read {
-			zooRead(t, c.d, driver.Dir(c.dir))
+			mustRead(t, c.d, driver.Dir(c.dir))
 			continue
 		}
 		_, err = c.d.Read(ctx, driver.Key(key))
@@ -127,7 +127,7 @@ func TestZooKeeperAuth(t *testing.T) {
 	must(t, err)
 	_, err = writer.Read(ctx, driver.Key(namespace+"/a"))
 	denied(t, "Read where the root may not be read", err)
-	lease := zooGrant(t, writer, zooTTL)
+	lease := mustGrant(t, writer, zooTTL)
 	_, err = lease.Renew(ctx)
 	denied(t, "Renew where the root may not be read", err)
 	must(t, lease.Revoke(ctx))

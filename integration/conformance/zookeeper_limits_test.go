@@ -37,8 +37,8 @@ func zooConnections(t *testing.T, rig *zooRig) {
 	const targets = 100
 	p, other := rig.peer(t), rig.peer(t).driver
 	dir := rig.dir(t)
-	lease := zooGrant(t, p.driver, zooTTL)
-	ctx, cancel := zooContext(t)
+	lease := mustGrant(t, p.driver, zooTTL)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	watching, stop := context.WithCancel(ctx)
 	var all sync.WaitGroup
@@ -72,9 +72,9 @@ func zooConnections(t *testing.T, rig *zooRig) {
 		}
 	}
 	for i := range targets {
-		zooApply(t, other, "", driver.Create(fmt.Sprintf("%s/%d/a", dir, i), []byte("1")))
+		mustApply(t, other, "", driver.Create(fmt.Sprintf("%s/%d/a", dir, i), []byte("1")))
 		if i%20 == 0 {
-			zooEventually(t, "a renewal", func(ctx context.Context) error { _, err := lease.Renew(ctx); return err })
+			eventually(t, "a renewal", func(ctx context.Context) error { _, err := lease.Renew(ctx); return err })
 		}
 	}
 	await(2 * targets)
@@ -89,8 +89,8 @@ func zooConnections(t *testing.T, rig *zooRig) {
 func zooWatchAgain(t *testing.T, rig *zooRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
 	dir := rig.dir(t)
-	zooApply(t, other, "", driver.Create(dir+"/a", nil))
-	ctx, cancel := zooContext(t)
+	mustApply(t, other, "", driver.Create(dir+"/a", nil))
+	ctx, cancel := bounded(t)
 	defer cancel()
 	for i := range 300 {
 		target := []driver.Target{driver.Key(dir + "/a"), driver.Dir(dir), driver.Key(dir + "/absent")}[i%3]
@@ -123,7 +123,7 @@ func zooWatchAgain(t *testing.T, rig *zooRig) {
 	if got := <-value; got != "" {
 		t.Errorf("the key is %q", got)
 	}
-	zooApply(t, other, "", driver.Put(dir+"/a", []byte("1"), zooRead(t, other, driver.Key(dir+"/a"))[0].Version))
+	mustApply(t, other, "", driver.Put(dir+"/a", []byte("1"), mustRead(t, other, driver.Key(dir+"/a"))[0].Version))
 	select {
 	case got := <-value:
 		if got != "1" {
@@ -148,8 +148,8 @@ func zooWatchCost(t *testing.T, rig *zooRig) {
 	for i := range keys {
 		ops = append(ops, driver.Create(fmt.Sprintf("%s/%02d", dir, i), make([]byte, 1000)))
 	}
-	versions := zooApply(t, other, "", ops...)
-	ctx, cancel := zooContext(t)
+	versions := mustApply(t, other, "", ops...)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	states := make(chan []driver.Entry, 10*keys)
 	watching, stop := context.WithCancel(ctx)
@@ -159,7 +159,7 @@ func zooWatchCost(t *testing.T, rig *zooRig) {
 	before := p.proxies.Stats().ReplyBytes
 	const changes = 10
 	for i := range changes {
-		zooApply(t, other, "", driver.Put(ops[i].Key, []byte("new"), versions[i]))
+		mustApply(t, other, "", driver.Put(ops[i].Key, []byte("new"), versions[i]))
 		for entries := range states {
 			if string(entries[i].Value) == "new" {
 				break

@@ -42,7 +42,7 @@ func (h *zooHolder) renew(ctx context.Context) {
 func zooFollowerKilled(t *testing.T, rig *zooRig) {
 	const holders = 8
 	rig.ready(t)
-	ctx, cancel := zooContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	follower, err := rig.cluster.NotLeader(ctx)
 	must(t, err)
@@ -54,9 +54,9 @@ func zooFollowerKilled(t *testing.T, rig *zooRig) {
 		p.pin(t, follower)
 		h := &zooHolder{key: fmt.Sprintf("%s/%d", dir, i)}
 		began := time.Now()
-		h.lease = zooGrant(t, p.driver, zooTTL)
+		h.lease = mustGrant(t, p.driver, zooTTL)
 		h.until = began.Add(zooTTL)
-		zooApply(t, p.driver, h.lease.ID(), driver.CreateEphemeral(h.key, nil))
+		mustApply(t, p.driver, h.lease.ID(), driver.CreateEphemeral(h.key, nil))
 		all, peers = append(all, h), append(peers, p)
 	}
 	var renewals sync.WaitGroup

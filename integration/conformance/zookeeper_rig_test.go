@@ -3,7 +3,6 @@ package conformance
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,8 +24,6 @@ const (
 	// renewal, the servers the session for a timeout after that, in steps of a
 	// tick.
 	zooExpiry = 2*zooTTL + 2*zooTick + time.Second
-	// zooPatience bounds what a cluster is waited for.
-	zooPatience = 40 * time.Second
 )
 
 // zooRig is a ZooKeeper cluster with the means to disturb it.
@@ -191,7 +188,7 @@ func (r *zooRig) expire(t testing.TB, lease string) {
 	if _, err := fmt.Sscanf(lease, "0x%x", &id); err != nil {
 		t.Fatal(err)
 	}
-	zooEventually(t, "the end of a session", func(ctx context.Context) error {
+	eventually(t, "the end of a session", func(ctx context.Context) error {
 		leader, err := r.cluster.Leader(ctx)
 		if err != nil {
 			return err
@@ -212,7 +209,7 @@ func (r *zooRig) expire(t testing.TB, lease string) {
 func (r *zooRig) dir(t testing.TB) string {
 	t.Helper()
 	dir := fmt.Sprintf("test/%d", r.dirs.Add(1))
-	zooEventually(t, "a directory", func(ctx context.Context) error {
+	eventually(t, "a directory", func(ctx context.Context) error {
 		d, err := zookeeper.NewDriver(r.cluster.Addrs(), &zookeeper.Options{Tick: zooTick})
 		if err != nil {
 			return err
@@ -244,19 +241,15 @@ func (r *zooRig) env(t testing.TB) *drivertest.Env {
 		Depose: func(t testing.TB, d driver.Driver, during func()) {
 			r.depose(t, r.of(d), during)
 		},
-		Forget:   func(t testing.TB) { r.snapshot(t)() },
-		Snapshot: func(t testing.TB) func() { return r.snapshot(t) },
+		Forget:   func(t testing.TB) { takeSnapshot(t, r.cluster, false)() },
+		Snapshot: func(t testing.TB) func() { return takeSnapshot(t, r.cluster, false) },
 		Owned:    []string{"github.com/go-zookeeper/zk"},
 	}
 }
 
-func zooContext(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(t.Context(), zooPatience)
-}
-
 func (r *zooRig) ready(t testing.TB) {
 	t.Helper()
-	ctx, cancel := zooContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	if err := r.cluster.WaitReady(ctx); err != nil {
 		t.Fatal(err)
@@ -265,7 +258,7 @@ func (r *zooRig) ready(t testing.TB) {
 
 func (r *zooRig) leader(t testing.TB) *cluster.Node {
 	t.Helper()
-	ctx, cancel := zooContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	leader, err := r.cluster.Leader(ctx)
 	if err != nil {
@@ -310,50 +303,8 @@ func (r *zooRig) depose(t testing.TB, p *zooPeer, during func()) {
 // reach waits until the peer's driver is answered.
 func (p *zooPeer) reach(t testing.TB) {
 	t.Helper()
-	zooEventually(t, "an answer", func(ctx context.Context) error {
+	eventually(t, "an answer", func(ctx context.Context) error {
 		_, err := p.driver.Read(ctx, driver.Key("test/reach"))
 		return err
 	})
-}
-
-// snapshot takes a backup and returns how to put it back, which takes all
-// servers down.
-func (r *zooRig) snapshot(t testing.TB) (restore func()) {
-	t.Helper()
-	ctx, cancel := zooContext(t)
-	defer cancel()
-	snapshot, err := r.cluster.Snapshot(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		t.Helper()
-		ctx, cancel := zooContext(t)
-		defer cancel()
-		if err := snapshot.Restore(ctx, false); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// zooEventually calls f until it succeeds.
-func zooEventually(t testing.TB, what string, f func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := zooContext(t)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		call, done := context.WithTimeout(ctx, 5*time.Second)
-		err := f(call)
-		done()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waited in vain for %s: %v", what, errors.Join(err, ctx.Err()))
-		case <-tick.C:
-		}
-	}
 }

@@ -40,42 +40,6 @@ func TestZooKeeperTraps(t *testing.T) {
 	}
 }
 
-func zooCommit(t testing.TB, d driver.Driver, txn driver.Txn) driver.Result {
-	t.Helper()
-	ctx, cancel := zooContext(t)
-	defer cancel()
-	result, err := d.Commit(ctx, txn)
-	must(t, err)
-	return result
-}
-
-func zooApply(t testing.TB, d driver.Driver, lease string, ops ...driver.Op) []driver.Version {
-	t.Helper()
-	result := zooCommit(t, d, driver.Txn{Ops: ops, Lease: lease})
-	if !result.Applied {
-		t.Fatalf("a commit was refused; current: %v", result.Current)
-	}
-	return result.Versions
-}
-
-func zooRead(t testing.TB, d driver.Driver, target driver.Target) []driver.Entry {
-	t.Helper()
-	ctx, cancel := zooContext(t)
-	defer cancel()
-	all, err := d.Read(ctx, target)
-	must(t, err)
-	return all[0]
-}
-
-func zooGrant(t testing.TB, d driver.Driver, ttl time.Duration) driver.Lease {
-	t.Helper()
-	ctx, cancel := zooContext(t)
-	defer cancel()
-	lease, err := d.Grant(ctx, ttl)
-	must(t, err)
-	return lease
-}
-
 type zooQuiet struct{}
 
 func (zooQuiet) Printf(string, ...any) {}
@@ -95,7 +59,7 @@ func (r *zooRig) client(t testing.TB, servers ...string) *zk.Conn {
 // zooClamped: the servers grant 2 to 20 ticks, whatever a client asks for.
 func zooClamped(t *testing.T, rig *zooRig) {
 	d := rig.peer(t).driver
-	lease := zooGrant(t, d, 300*time.Millisecond)
+	lease := mustGrant(t, d, 300*time.Millisecond)
 	if lease.TTL() != 2*zooTick {
 		t.Errorf("a lease of 300ms was granted %v, want the least that the servers allow, %v", lease.TTL(), 2*zooTick)
 	}
@@ -122,15 +86,15 @@ func zooTickNotTold(t *testing.T, rig *zooRig) {
 // has queued for the old one.
 func zooQueuedOverExpiry(t *testing.T, rig *zooRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
-	lease := zooGrant(t, p.driver, zooTTL)
+	lease := mustGrant(t, p.driver, zooTTL)
 	dir := rig.dir(t)
-	zooApply(t, p.driver, lease.ID(), driver.CreateEphemeral(dir+"/held", nil))
+	mustApply(t, p.driver, lease.ID(), driver.CreateEphemeral(dir+"/held", nil))
 	p.proxies.Cut()
 	const n = 20
 	answers := make(chan error, n)
 	for i := range n {
 		go func() {
-			ctx, cancel := zooContext(t)
+			ctx, cancel := bounded(t)
 			defer cancel()
 			_, err := p.driver.Commit(ctx, driver.Txn{Lease: lease.ID(), Ops: []driver.Op{
 				driver.CreateEphemeral(fmt.Sprintf("%s/%d", dir, i), nil), driver.Create(fmt.Sprintf("%s/%d-persistent", dir, i), nil),
@@ -149,7 +113,7 @@ func zooQueuedOverExpiry(t *testing.T, rig *zooRig) {
 		}
 	}
 	<-lease.Lost()
-	if all := zooRead(t, other, driver.Dir(dir)); len(all) != 0 {
+	if all := mustRead(t, other, driver.Dir(dir)); len(all) != 0 {
 		t.Errorf("it left %v", all)
 	}
 }
@@ -158,16 +122,16 @@ func zooQueuedOverExpiry(t *testing.T, rig *zooRig) {
 // goes on answering reads from what it has, until it finds out. Nothing of that may be taken for an answer.
 func zooCutOffFollower(t *testing.T, rig *zooRig) {
 	rig.ready(t)
-	ctx, cancel := zooContext(t)
+	ctx, cancel := bounded(t)
 	defer cancel()
 	follower, err := rig.cluster.NotLeader(ctx)
 	must(t, err)
 	p := rig.peer(t)
-	lease := zooGrant(t, p.driver, zooTTL)
+	lease := mustGrant(t, p.driver, zooTTL)
 	dir := rig.dir(t)
-	zooApply(t, p.driver, lease.ID(), driver.CreateEphemeral(dir+"/a", nil))
+	mustApply(t, p.driver, lease.ID(), driver.CreateEphemeral(dir+"/a", nil))
 	p.pin(t, follower)
-	version := zooRead(t, p.driver, driver.Key(dir+"/a"))[0].Version
+	version := mustRead(t, p.driver, driver.Key(dir+"/a"))[0].Version
 	if _, err := lease.Renew(ctx); err != nil {
 		t.Fatalf("Renew on the follower: %v", err)
 	}
@@ -221,7 +185,7 @@ func zooCutOffFollower(t *testing.T, rig *zooRig) {
 // and its owner would take it for another's.
 func zooLostReply(t *testing.T, rig *zooRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
-	lease := zooGrant(t, p.driver, 4*time.Second)
+	lease := mustGrant(t, p.driver, 4*time.Second)
 	key := rig.dir(t) + "/a"
 	p.reach(t)
 	p.proxies.Mute()
@@ -232,14 +196,14 @@ func zooLostReply(t *testing.T, rig *zooRig) {
 		t.Errorf("a create whose reply was lost: %v, want ErrIndeterminate", err)
 	}
 	p.proxies.HealReset()
-	all := zooRead(t, other, driver.Key(key))
+	all := mustRead(t, other, driver.Key(key))
 	if len(all) != 1 || all[0].Lease != lease.ID() || string(all[0].Value) != "v" {
 		t.Fatalf("it left %v", all)
 	}
 	_, err = lease.Renew(t.Context())
 	must(t, err)
 	p.reach(t)
-	if again := zooRead(t, other, driver.Key(key)); len(again) != 1 || again[0].Created != all[0].Created {
+	if again := mustRead(t, other, driver.Key(key)); len(again) != 1 || again[0].Created != all[0].Created {
 		t.Errorf("it was applied again: %v, then %v", all, again)
 	}
 }
@@ -249,7 +213,7 @@ func zooLostReply(t *testing.T, rig *zooRig) {
 func zooParents(t *testing.T, rig *zooRig) {
 	d := rig.peer(t).driver
 	dir := rig.dir(t)
-	zooApply(t, d, "", driver.Create(dir+"/sub/deep/a", nil))
+	mustApply(t, d, "", driver.Create(dir+"/sub/deep/a", nil))
 	plain := rig.client(t)
 	for _, foreign := range []string{"text", "empty"} {
 		data := []byte(nil)
@@ -259,20 +223,20 @@ func zooParents(t *testing.T, rig *zooRig) {
 		_, err := plain.Create("/"+dir+"/"+foreign, data, 0, zk.WorldACL(zk.PermAll))
 		must(t, err)
 	}
-	if all := zooRead(t, d, driver.Dir(dir)); len(all) != 0 {
+	if all := mustRead(t, d, driver.Dir(dir)); len(all) != 0 {
 		t.Errorf("the directory lists %v, want nothing", all)
 	}
 	for _, name := range []string{"sub", "sub/deep", "text", "empty"} {
-		if all := zooRead(t, d, driver.Key(dir+"/"+name)); len(all) != 0 {
+		if all := mustRead(t, d, driver.Key(dir+"/"+name)); len(all) != 0 {
 			t.Errorf("%s is a key: %v", name, all)
 		}
 	}
-	result := zooCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Create(dir+"/text", nil)}})
+	result := mustCommit(t, d, driver.Txn{Ops: []driver.Op{driver.Create(dir+"/text", nil)}})
 	if result.Applied || len(result.Current) != 0 || result.Current == nil {
 		t.Errorf("a create where somebody else's node is: %+v; want it refused, with nothing there", result)
 	}
-	zooApply(t, d, "", driver.Delete(dir+"/sub", driver.Version{})) // no key, so there is nothing to delete
-	if all := zooRead(t, d, driver.Dir(dir+"/sub/deep")); len(all) != 1 {
+	mustApply(t, d, "", driver.Delete(dir+"/sub", driver.Version{})) // no key, so there is nothing to delete
+	if all := mustRead(t, d, driver.Dir(dir+"/sub/deep")); len(all) != 1 {
 		t.Errorf("deleting a directory, which is no key, left %v below it", all)
 	}
 }
@@ -290,7 +254,7 @@ func zooDenialOrConflict(t *testing.T, rig *zooRig) {
 	must(t, err)
 	_, err = plain.Create("/"+dir+"/hidden", []byte("=v"), 0, zk.WorldACL(zk.PermWrite))
 	must(t, err)
-	locked := zooRead(t, d, driver.Key(dir+"/locked"))[0]
+	locked := mustRead(t, d, driver.Key(dir+"/locked"))[0]
 	for what, txn := range map[string]driver.Txn{
 		"a put of what may not be written":         {Ops: []driver.Op{driver.Put(locked.Key, nil, locked.Version)}},
 		"a create where none may be":               {Ops: []driver.Op{driver.Create(dir+"/closed/a", nil)}},
@@ -315,10 +279,10 @@ func zooDenialOrConflict(t *testing.T, rig *zooRig) {
 // zooReconnects moves a lease from server to server.
 func zooReconnects(t *testing.T, rig *zooRig) {
 	p, other := rig.peer(t), rig.peer(t).driver
-	lease := zooGrant(t, p.driver, zooTTL)
+	lease := mustGrant(t, p.driver, zooTTL)
 	key := rig.dir(t) + "/a"
-	zooApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, nil))
-	before := zooRead(t, other, driver.Key(key))[0]
+	mustApply(t, p.driver, lease.ID(), driver.CreateEphemeral(key, nil))
+	before := mustRead(t, other, driver.Key(key))[0]
 	for round := range 3 {
 		for _, node := range rig.cluster.Nodes() {
 			p.proxies.HealReset()
@@ -328,7 +292,7 @@ func zooReconnects(t *testing.T, rig *zooRig) {
 					p.proxies.Node(n.Index()).Cut()
 				}
 			}
-			zooEventually(t, "a renewal on "+node.Name(), func(ctx context.Context) error {
+			eventually(t, "a renewal on "+node.Name(), func(ctx context.Context) error {
 				_, err := lease.Renew(ctx)
 				if errors.Is(err, driver.ErrSessionLost) {
 					t.Fatalf("round %d: the session was lost on the way to %s: %v", round, node.Name(), err)
@@ -337,7 +301,7 @@ func zooReconnects(t *testing.T, rig *zooRig) {
 			})
 		}
 	}
-	if now := zooRead(t, other, driver.Key(key)); len(now) != 1 || now[0].Created != before.Created {
+	if now := mustRead(t, other, driver.Key(key)); len(now) != 1 || now[0].Created != before.Created {
 		t.Errorf("the lease's key was %v and is %v", before, now)
 	}
 }
@@ -350,7 +314,7 @@ func zooSilentServer(t *testing.T, rig *zooRig) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			p := rig.peer(t)
 			store := zooStore(t, p, zooTTL)
-			ctx, cancel := zooContext(t)
+			ctx, cancel := bounded(t)
 			defer cancel()
 			session, err := store.Session(ctx)
 			must(t, err)
@@ -368,9 +332,9 @@ func zooSilentServer(t *testing.T, rig *zooRig) {
 // stopped renewing it.
 func zooLapse(t *testing.T, rig *zooRig) {
 	d, other := rig.peer(t).driver, rig.peer(t).driver
-	lease := zooGrant(t, d, zooTTL)
+	lease := mustGrant(t, d, zooTTL)
 	key := rig.dir(t) + "/a"
-	zooApply(t, d, lease.ID(), driver.CreateEphemeral(key, nil))
+	mustApply(t, d, lease.ID(), driver.CreateEphemeral(key, nil))
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), zooExpiry+2*time.Second)
 	defer cancel()
@@ -387,7 +351,7 @@ func zooLapse(t *testing.T, rig *zooRig) {
 // zooFullCommit: our largest commits fit into ZooKeeper's megabyte.
 func zooFullCommit(t *testing.T, rig *zooRig) {
 	d := rig.peer(t).driver
-	lease := zooGrant(t, d, 4*time.Second)
+	lease := mustGrant(t, d, 4*time.Second)
 	dir := rig.dir(t)
 	value := make([]byte, driver.MaxTxnBytes/driver.MaxOps-driver.MaxKeyBytes)
 	var creates, puts, deletes []driver.Op
@@ -396,16 +360,16 @@ func zooFullCommit(t *testing.T, rig *zooRig) {
 		key += strings.Repeat("k", driver.MaxKeyBytes-len(key))
 		creates = append(creates, driver.CreateEphemeral(key, value))
 	}
-	versions := zooApply(t, d, lease.ID(), creates...)
+	versions := mustApply(t, d, lease.ID(), creates...)
 	for i, op := range creates {
 		puts = append(puts, driver.Put(op.Key, value, versions[i]))
 	}
-	versions = zooApply(t, d, "", puts...)
+	versions = mustApply(t, d, "", puts...)
 	for i, op := range creates {
 		deletes = append(deletes, driver.Delete(op.Key, versions[i]))
 	}
-	if n := len(zooRead(t, d, driver.Dir(dir))); n != driver.MaxOps {
+	if n := len(mustRead(t, d, driver.Dir(dir))); n != driver.MaxOps {
 		t.Errorf("%d keys, want %d", n, driver.MaxOps)
 	}
-	zooApply(t, d, "", deletes...)
+	mustApply(t, d, "", deletes...)
 }
