@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -19,11 +18,7 @@ import (
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
-)
-
-var (
-	simSeeds = flag.Int("seeds", 2000, "how many seeds each simulation runs")
-	simSeed  = flag.Uint64("seed", 0, "the one seed to run, 0 for all")
+	"github.com/quorate/quorate/internal/seeds"
 )
 
 const (
@@ -31,26 +26,14 @@ const (
 	simMaxAdds = 60               // each has a bit of the value
 )
 
-func seeds(t *testing.T, run func(*testing.T, uint64)) {
-	if *simSeed != 0 {
-		run(t, *simSeed)
-		return
-	}
-	for seed := range uint64(simSeedCount()) {
-		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) {
-			t.Parallel()
-			run(t, seed+1)
-		})
-	}
-}
-
 // TestSimulation has processes count over drivers that fail at random, while
 // disasters happen to them and to the store. Every add has a bit of its own,
 // so that the value says which were applied: at each change it is seen, past
 // all faults, which ones a commit applied. A seed that fails is printed; -seed
 // runs it again.
 func TestSimulation(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	seeds.Run(t, 2000, func(t *testing.T, seed uint64) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			s := newSimulation(t, seed)
 			limit := int(seed/3%3) + 1
@@ -410,13 +393,4 @@ func (s *simulation) check() {
 			}
 		}
 	}
-}
-
-// simSeedCount is how many seeds to run; with -short a tenth, for where the
-// same code was run in full already.
-func simSeedCount() int {
-	if testing.Short() {
-		return *simSeeds / 10
-	}
-	return *simSeeds
 }

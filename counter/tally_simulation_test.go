@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/internal/seeds"
 )
 
 // TestTallySimulation has processes count with Tallies over drivers that fail
@@ -21,7 +22,8 @@ import (
 // flushed must be there; each Total must be the total of an instant of its
 // call; and of what was added only that of a crashed process may be missing.
 func TestTallySimulation(t *testing.T) {
-	seeds(t, func(t *testing.T, seed uint64) {
+	seeds.Run(t, 2000, func(t *testing.T, seed uint64) {
+		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			s := &tallySimulation{
 				t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(),

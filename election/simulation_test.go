@@ -2,7 +2,6 @@ package election_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,11 +16,7 @@ import (
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
-)
-
-var (
-	simSeeds = flag.Int("seeds", 2000, "how many seeds TestSimulation runs")
-	simSeed  = flag.Uint64("seed", 0, "the one seed to run, 0 for all")
+	"github.com/quorate/quorate/internal/seeds"
 )
 
 const simMaxDelay = 2 * time.Second
@@ -31,13 +26,7 @@ const simMaxDelay = 2 * time.Second
 // knows of the library only what its users see. A seed that fails is printed;
 // -seed runs it again.
 func TestSimulation(t *testing.T) {
-	if *simSeed != 0 {
-		simulate(t, *simSeed)
-		return
-	}
-	for seed := range uint64(simSeedCount()) {
-		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
-	}
+	seeds.Run(t, 2000, simulate)
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -365,13 +354,4 @@ func overlap(a, b *simTenure) time.Duration {
 		ended = b.end
 	}
 	return ended.Sub(began)
-}
-
-// simSeedCount is how many seeds to run; with -short a tenth, for where the
-// same code was run in full already.
-func simSeedCount() int {
-	if testing.Short() {
-		return *simSeeds / 10
-	}
-	return *simSeeds
 }

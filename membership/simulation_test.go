@@ -3,7 +3,6 @@ package membership_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,12 +16,8 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/internal/seeds"
 	"github.com/quorate/quorate/membership"
-)
-
-var (
-	simSeeds = flag.Int("seeds", 300, "how many seeds TestSimulation runs")
-	simSeed  = flag.Uint64("seed", 0, "the one seed to run, 0 for all")
 )
 
 // TestSimulation runs a few processes that are members of a group, while
@@ -36,13 +31,7 @@ var (
 // the incarnation that they are, and the store has one entry for each and
 // nothing else. In "outage" no view ever loses a member that lives.
 func TestSimulation(t *testing.T) {
-	if *simSeed != 0 {
-		simulate(t, *simSeed)
-		return
-	}
-	for seed := range uint64(simSeedCount()) {
-		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
-	}
+	seeds.Run(t, 300, simulate)
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -399,13 +388,4 @@ func (m *simMember) cause() error {
 		return errors.New("it has not joined")
 	}
 	return context.Cause(m.reg.Load().Context())
-}
-
-// simSeedCount is how many seeds to run; with -short a tenth, for where the
-// same code was run in full already.
-func simSeedCount() int {
-	if testing.Short() {
-		return *simSeeds / 10
-	}
-	return *simSeeds
 }

@@ -3,7 +3,6 @@ package restart_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -17,12 +16,8 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/internal/seeds"
 	"github.com/quorate/quorate/restart"
-)
-
-var (
-	simSeeds = flag.Int("seeds", 2000, "how many seeds TestSimulation runs")
-	simSeed  = flag.Uint64("seed", 0, "the one seed to run, 0 for all")
 )
 
 // TestSimulation runs workers that claim and save over drivers that fail at
@@ -30,13 +25,7 @@ var (
 // told is held against what the store took, by a history that knows nothing of
 // the protocol. A seed that fails is printed; -seed runs it again.
 func TestSimulation(t *testing.T) {
-	if *simSeed != 0 {
-		simulate(t, *simSeed)
-		return
-	}
-	for seed := range uint64(simSeedCount()) {
-		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
-	}
+	seeds.Run(t, 2000, simulate)
 	t.Logf("%+v", simTotal)
 	if n := simTotal; n.acked < n.seeds || n.doubt < n.seeds || n.fenced < n.seeds || n.claims < n.seeds {
 		t.Errorf("too little happened to say anything: %+v", n)
@@ -462,13 +451,4 @@ func (s *totals) add(h *history) {
 	s.doubt += h.counts.doubt
 	s.fenced += h.counts.fenced
 	s.claims += h.counts.claims
-}
-
-// simSeedCount is how many seeds to run; with -short a tenth, for where the
-// same code was run in full already.
-func simSeedCount() int {
-	if testing.Short() {
-		return *simSeeds / 10
-	}
-	return *simSeeds
 }

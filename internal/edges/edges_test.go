@@ -70,7 +70,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}

@@ -1,0 +1,43 @@
+package seeds_test
+
+import (
+	"flag"
+	"slices"
+	"testing"
+
+	"github.com/quorate/quorate/internal/seeds"
+)
+
+func TestRun(t *testing.T) {
+	ran := func() (all []uint64) {
+		seeds.Run(t, 20, func(_ *testing.T, seed uint64) { all = append(all, seed) })
+		return all
+	}
+	want := []uint64{1, 2}
+	if !testing.Short() {
+		for seed := uint64(3); seed <= 20; seed++ {
+			want = append(want, seed)
+		}
+	}
+	if got := ran(); !slices.Equal(got, want) {
+		t.Errorf("by default it ran %v, want %v", got, want)
+	}
+	for _, c := range []struct {
+		name, value string
+		want        []uint64
+	}{
+		{"seeds", "3", []uint64{1, 2, 3}},
+		{"seed", "7", []uint64{7}},
+	} {
+		before := flag.Lookup(c.name).Value.String()
+		if err := flag.Set(c.name, c.value); err != nil {
+			t.Fatal(err)
+		}
+		if got := ran(); !slices.Equal(got, c.want) {
+			t.Errorf("with -%s=%s it ran %v, want %v", c.name, c.value, got, c.want)
+		}
+		if err := flag.Set(c.name, before); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
