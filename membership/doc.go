@@ -34,8 +34,8 @@
 // since, with ErrSuperseded: join again.)
 //
 // A member that leaves is gone from the views of others as soon as they hear of
-// it. One that crashed is, after its TTL and a tenth more (the store's own delay
-// comes on top: see docs/guarantees.md).
+// it. One that crashed is, after its TTL and a tenth more, 0.6 s at least (the
+// store's own delay comes on top: see docs/guarantees.md).
 //
 // # How far to rely on it
 //

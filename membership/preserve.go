@@ -10,7 +10,7 @@ import (
 // roster is who is shown: who is in the store, and who has vanished from it
 // without leaving but is held for now.
 //
-// Each is held for a little while (a tenth of its TTL): a member whose session
+// Each is held for a little while (a tenth of its TTL, 0.6 s at least): a member whose session
 // was lost registers again at once, and that is not worth a word. When more
 // than half have vanished within a TTL, something has befallen the store or the
 // way to it rather than the members, and they are held for the grace period.
@@ -113,5 +113,7 @@ func (r *roster) graceOf(ttl time.Duration) time.Duration {
 	return 2 * ttl
 }
 
-// linger is how long a single member is held.
-func linger(m Member) time.Duration { return max(m.TTL/10, gather) }
+// linger is how long a single member is held. It has to be longer than a member
+// may take to notice that its entry is gone, which its own gathering delays, and
+// what it does about that to be seen here, which ours does.
+func linger(m Member) time.Duration { return max(m.TTL/10, 3*gather) }
