@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // worker is a worker process, as the tour sees it.
@@ -15,7 +16,17 @@ type worker struct {
 	stdin io.Closer // the worker ends when it is closed
 	done  chan struct{}
 
-	exited bool // as far as the stage has heard
+	// As far as the stage has heard:
+	exited  bool
+	begun   int64               // the last add that it began; it adds 1, 2, 3 and so on
+	counted int64               // the last add that was acknowledged to it
+	sees    map[string]sighting // the other workers, by ID
+}
+
+// sighting is how a worker last saw another, and since when.
+type sighting struct {
+	state string
+	at    time.Time
 }
 
 // startWorker starts this program again, as a worker. What it reports, its
@@ -29,7 +40,7 @@ func startWorker(tk task, reports chan<- reported, deaf <-chan struct{}) (*worke
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{id: tk.ID, cmd: exec.Command(self), done: make(chan struct{})}
+	w := &worker{id: tk.ID, cmd: exec.Command(self), done: make(chan struct{}), sees: make(map[string]sighting)}
 	w.cmd.Env = append(os.Environ(), taskEnv+"="+string(arg))
 	w.cmd.Stderr = os.Stderr
 	w.cmd.SysProcAttr = processAttributes()

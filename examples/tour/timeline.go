@@ -41,7 +41,14 @@ Done in %.1f s. What you saw:
   pause     a process that stood still cannot know that its time is over. Its own clock
             tells it as soon as it runs again, and the store refuses what it writes
             under its old term.
-  leave     a leader that resigns hands over at once.
-Read on: the documentation of package election, and docs/guarantees.md.
+  leave     a leader that resigns hands over at once; the process drains on SIGTERM and
+            ends with code 0.
+  items     each leader begins after the last item that the checkpoint acknowledged.
+  peers     who leaves is gone from the others' views at once, who crashed after a TTL;
+            a new process of the same name is a new incarnation.
+  counter   an acknowledged add counts once, whatever crashes; one that was under way
+            counts once or never.
+Read on: the documentation of packages election, restart, membership and counter, and
+docs/guarantees.md.
 `, time.Since(l.start).Seconds())
 }

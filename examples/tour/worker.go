@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
-	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/restart"
 )
 
 // taskEnv marks a process of this program as a worker, and holds its task.
@@ -31,109 +32,114 @@ type task struct {
 type event struct {
 	Kind string // one of the constants below
 	Term uint64
-	At   int64 // when, by the machine's clock, in nanoseconds; of leading and trusted
+	At   int64  // when, by the machine's clock, in nanoseconds; of leading and trusted
+	N    int64  // the item, or the add
+	Peer string // of saw: whom
 	Text string
 }
 
 const (
 	leading = "leading" // began a term
+	resumed = "resumed" // claimed the checkpoint, which says that the items up to N are done
+	saved   = "saved"   // item N is done, and the store has said so
 	trusted = "trusted" // held itself for the leader at that time
-	wrote   = "wrote"   // some guarded writes of a term were applied
 	ended   = "ended"   // the term's context has ended
-	refused = "refused" // a write under the old term was refused
+	refused = "refused" // an item under the old term was refused
 	applied = "applied" // or was not, which must never be
+	adding  = "adding"  // is about to add N to the shared counter
+	added   = "added"   // and the store has said that it is counted
+	saw     = "saw"     // Peer is now as Text says: one of the states in peers.go
 	failed  = "failed"
 	exited  = "exited" // the process is gone; said by who waits for it
 )
 
-// workerMain is what a worker process does: it wants to lead until it is told
-// to leave, by SIGTERM, or the tour has gone.
-func workerMain(arg string) int {
-	report := json.NewEncoder(os.Stdout)
-	var tk task
-	err := json.Unmarshal([]byte(arg), &tk)
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin) // ends with the tour
-			cancel()
-		}()
-		err = work(ctx, tk, func(e event) { _ = report.Encode(e) })
-	}
-	if err != nil {
-		_ = report.Encode(event{Kind: failed, Text: err.Error()})
-		return 1
-	}
-	return 0
+// job is a worker process, seen from inside.
+type job struct {
+	task
+	store  *backend.Store
+	report func(event)
 }
 
-func work(ctx context.Context, tk task, report func(event)) error {
+// workerMain is what a worker process does until it is told to stop, by
+// SIGTERM, or the tour has gone.
+func workerMain(arg string) int {
+	report := reporter(os.Stdout)
+	var tk task
+	if err := json.Unmarshal([]byte(arg), &tk); err != nil {
+		report(event{Kind: failed, Text: err.Error()})
+		return restart.ExitFailed
+	}
 	store, closeClient, err := openStore(tk.URL, &backend.Options{Namespace: tk.Namespace, TTL: tk.TTL})
 	if err != nil {
-		return err
+		report(event{Kind: failed, Text: err.Error()})
+		return restart.ExitFailed
 	}
 	defer closeClient()
-	defer store.Close()
-	e, err := election.New(store, "leader", &election.Options{ID: tk.ID})
-	if err != nil {
-		return err
-	}
-	err = e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
-		return leadAndWrite(ctx, store, lead, report)
-	})
-	if ctx.Err() != nil {
-		return nil // asked to leave, and has
-	}
-	return err
-}
-
-// leadAndWrite is the body: it writes under its term until the term is over,
-// and then once more, as code would that does not heed its context.
-func leadAndWrite(ctx context.Context, store *backend.Store, lead *election.Leadership, report func(event)) error {
-	report(event{Kind: leading, Term: lead.Term(), At: time.Now().UnixNano()})
-	ticker := time.NewTicker(30 * time.Millisecond)
-	defer ticker.Stop()
-	done := 0
-	for n := 1; ctx.Err() == nil; n++ {
-		// The clock first: between an answer and a look at the clock the
-		// process may be paused.
-		if now := time.Now(); lead.Valid() {
-			report(event{Kind: trusted, Term: lead.Term(), At: now.UnixNano()})
-		}
-		if write(ctx, store, lead, n) == nil {
-			if done++; done == 10 {
-				report(event{Kind: wrote, Term: lead.Term()})
-			}
-		}
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-		}
-	}
-	cause := context.Cause(ctx)
-	report(event{Kind: ended, Term: lead.Term(), Text: cause.Error()})
-	if !errors.Is(cause, election.ErrLost) {
-		return nil // it still holds the office, and gives it up now
-	}
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	switch err := write(late, store, lead, 0); {
-	case errors.Is(err, backend.ErrFenced):
-		report(event{Kind: refused, Term: lead.Term(), Text: err.Error()})
-	case err == nil:
-		report(event{Kind: applied, Term: lead.Term()})
-	default:
-		report(event{Kind: failed, Term: lead.Term(), Text: err.Error()})
-	}
-	return nil
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the tour
+		cancel()
+	}()
+	j := &job{task: tk, store: store, report: report}
+	return restart.Run(ctx, j.run, &restart.Options{
+		Close:  []io.Closer{store},
+		Logger: slog.New(slog.DiscardHandler), // the tour tells how it ended
+	})
 }
 
-// write writes an entry to the store on condition that the term stands.
-func write(ctx context.Context, store *backend.Store, lead *election.Leadership, n int) error {
-	key := fmt.Sprintf("work/%d.%d", lead.Term(), n)
-	_, err := store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, lead.Guard())
-	return err
+// run is the work of a worker: it is a peer of the others, counts with them,
+// and leads when it is its turn.
+func (j *job) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"peers", j.peers}, {"count", j.count}, {"lead", j.lead}} {
+		group.Go(func() error {
+			err := part.run(ctx)
+			if err != nil && !errors.Is(err, context.Cause(ctx)) {
+				j.report(event{Kind: failed, Text: fmt.Sprintf("%s: %v", part.name, err)})
+			}
+			return err
+		})
+	}
+	return group.Wait()
+}
+
+// finishing returns a context for what was begun under ctx and is better
+// finished than cut short: it ends three seconds after ctx does.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(3 * time.Second)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-late.Done():
+		}
+	})
+	return late, func() { stop(); cancel() }
+}
+
+// reporter returns a function that writes events, whichever goroutine calls it.
+func reporter(out io.Writer) func(event) {
+	var mu sync.Mutex
+	encoder := json.NewEncoder(out)
+	return func(e event) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = encoder.Encode(e)
+	}
+}
+
+// pause waits a little, or until ctx ends.
+func pause(ctx context.Context) {
+	timer := time.NewTimer(30 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
