@@ -43,7 +43,8 @@ Done in %.1f s. What you saw:
             under its old term.
   leave     a leader that resigns hands over at once; the process drains on SIGTERM and
             ends with code 0.
-  items     each leader begins after the last item that the checkpoint acknowledged.
+  items     each leader begins after the last item that the checkpoint acknowledged; what
+            the one before did, and could not save any more, it finds done.
   peers     who leaves is gone from the others' views at once, who crashed after a TTL;
             a new process of the same name is a new incarnation.
   counter   an acknowledged add counts once, whatever crashes; one that was under way
