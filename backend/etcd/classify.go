@@ -37,12 +37,14 @@ const (
 // "database space exceeded": a server that runs out of space while it applies a
 // transaction applies it and returns this.
 var refusals = map[string]error{
-	rpctypes.ErrPermissionDenied.Error():        driver.ErrDenied,
-	rpctypes.ErrUserEmpty.Error():               driver.ErrDenied, // authentication is on, the client names no user
-	rpctypes.ErrUserNotFound.Error():            driver.ErrDenied,
-	rpctypes.ErrAuthFailed.Error():              driver.ErrDenied,
-	rpctypes.ErrInvalidAuthMgmt.Error():         driver.ErrDenied,
-	rpctypes.ErrInvalidAuthToken.Error():        driver.ErrDenied, // the client has tried to get another already
+	rpctypes.ErrPermissionDenied.Error(): driver.ErrDenied,
+	rpctypes.ErrUserEmpty.Error():        driver.ErrDenied, // authentication is on, the client names no user
+	rpctypes.ErrUserNotFound.Error():     driver.ErrDenied,
+	rpctypes.ErrAuthFailed.Error():       driver.ErrDenied,
+	rpctypes.ErrInvalidAuthMgmt.Error():  driver.ErrDenied,
+	// A server that is behind does not know the newest tokens yet; who may not
+	// have one is told when the client asks for it.
+	rpctypes.ErrInvalidAuthToken.Error():        driver.ErrUnavailable,
 	rpctypes.ErrAuthOldRevision.Error():         driver.ErrUnavailable,
 	rpctypes.ErrLeaseNotFound.Error():           driver.ErrSessionLost,
 	rpctypes.ErrLeaseTTLTooLarge.Error():        driver.ErrInvalid,

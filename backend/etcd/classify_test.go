@@ -45,7 +45,7 @@ func TestClassify(t *testing.T) {
 		{status.Error(codes.PermissionDenied, "says a proxy"), driver.ErrDenied, driver.ErrDenied, driver.ErrDenied},
 		{rpctypes.ErrGRPCUserEmpty, driver.ErrDenied, driver.ErrDenied, driver.ErrDenied},
 		{rpctypes.ErrGRPCAuthFailed, driver.ErrDenied, driver.ErrDenied, driver.ErrDenied},
-		{rpctypes.ErrGRPCInvalidAuthToken, driver.ErrDenied, driver.ErrDenied, driver.ErrDenied},
+		{rpctypes.ErrGRPCInvalidAuthToken, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
 		{rpctypes.ErrGRPCAuthOldRevision, driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrUnavailable},
 		{rpctypes.ErrGRPCLeaseNotFound, driver.ErrSessionLost, driver.ErrSessionLost, driver.ErrSessionLost},
 		{rpctypes.ErrGRPCLeaseTTLTooLarge, driver.ErrInvalid, driver.ErrInvalid, driver.ErrInvalid},

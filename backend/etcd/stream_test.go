@@ -101,6 +101,38 @@ func TestWatchAppliesEvents(t *testing.T) {
 }
 
 // TestWatchEnds: whatever could make a watch miss something ends it.
+// TestWatchAsksAnother: the server that is asked for the first state accepts and
+// stays silent. Nobody bounds a Watch but itself.
+func TestWatchAsksAnother(t *testing.T) {
+	f := startFake(t)
+	var asked atomic.Int64
+	answer := emptyTxn(10)
+	f.unary = func(method string, stream grpc.ServerStream) error {
+		if asked.Add(1) == 1 {
+			<-stream.Context().Done()
+			return stream.Context().Err()
+		}
+		return answer(method, stream)
+	}
+	f.watch = watchServer(func(grpc.ServerStream, int, int64) {})
+	states, _ := watching(t, f.driver(t))
+	within(t, "the first state", states)
+}
+
+// TestWatchGivesUpItsRead: all servers are silent. The watch ends, so that the
+// client is told to connect again and the Store says what is wrong.
+func TestWatchGivesUpItsRead(t *testing.T) {
+	f := startFake(t)
+	f.unary = func(_ string, stream grpc.ServerStream) error {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+	_, ended := watching(t, f.driver(t))
+	if err := within(t, "the end of the watch", ended); !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("Watch = %v, want ErrUnavailable", err)
+	}
+}
+
 func TestWatchEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply *pb.WatchResponse

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -34,8 +35,25 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	return nil
 }
 
+// firstRead bounds the read that a watch begins with: no caller does.
+const firstRead = 5 * time.Second
+
+// first reads what a watch begins with. It asks a second and a third server in
+// time when the first is silent.
+func (d *Driver) first(ctx context.Context, target driver.Target) (snapshot, error) {
+	reading, cancel := context.WithTimeout(ctx, firstRead)
+	defer cancel()
+	s, err := hedged(reading, func(ctx context.Context) (snapshot, error) {
+		return d.read(ctx, []driver.Target{target})
+	})
+	if err != nil && reading.Err() != nil {
+		err = d.classify(ctx, err, asked)
+	}
+	return s, err
+}
+
 func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
-	s, err := d.read(ctx, []driver.Target{target})
+	s, err := d.first(ctx, target)
 	if err != nil {
 		return err
 	}
