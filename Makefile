@@ -20,7 +20,7 @@ MODULES := . $(ADAPTERS) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
-REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 15m
+REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 40m
 
 # The tools module stays outside the workspace, whose versions it would raise.
 TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/

@@ -355,7 +355,9 @@ func (s *simulation) check() {
 			if !a.expected {
 				s.t.Errorf("the add %b failed: %v", a.bit, a.err)
 			}
-			if s.value&a.bit != 0 {
+			// What was under way when the store was wiped or went back can land in
+			// what is there afterwards: the guarantees say so.
+			if s.value&a.bit != 0 && !s.undone {
 				s.t.Errorf("the add %b was applied, and returned %v", a.bit, a.err)
 			}
 		}
