@@ -101,6 +101,9 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 // Name returns the name of the group.
 func (g *Group) Name() string { return g.name }
 
+// Store returns the Store that the group is kept in.
+func (g *Group) Store() *backend.Store { return g.store }
+
 // start begins to follow the group, unless that has begun.
 func (g *Group) start() {
 	g.mu.Lock()

@@ -138,6 +138,9 @@ func (r *Registration) newName() string { return r.id + "~" + rand.Text() }
 
 func (r *Registration) key(name string) string { return r.group.dir + "/" + name }
 
+// Group returns the Group that was joined.
+func (r *Registration) Group() *Group { return r.group }
+
 // ID returns the member's ID.
 func (r *Registration) ID() string { return r.doc.ID }
 
