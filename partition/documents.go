@@ -27,7 +27,7 @@ func newKeys(name string) (keys, error) {
 	return keys{plan: base + "/plan", line: base + "/line", claims: base + "/claims"}, err
 }
 
-func (k keys) mark(nonce string) string         { return k.line + "/" + nonce }
+func (k keys) mark(nonce string) string            { return k.line + "/" + nonce }
 func (k keys) claimsOf(registration string) string { return k.claims + "/" + registration }
 
 // idOf returns the member's ID, escaped, in the name of a registration.

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
@@ -78,4 +79,36 @@ func empty(group string, n int) *plan {
 		p.slots[k].owner = nobody
 	}
 	return p
+}
+
+// withHolders returns p with the slots that are claimed given to who claims
+// them, of several to the one with the highest token.
+func (p *plan) withHolders(o *others) *plan {
+	q := &plan{planID: p.planID, group: p.group, line: p.line, slots: slices.Clone(p.slots)}
+	q.members, q.weights = slices.Clone(p.members), slices.Clone(p.weights)
+	index := make(map[string]int)
+	for i, registration := range q.members {
+		index[registration] = i
+	}
+	holder := make(map[int]uint64)
+	for _, registration := range slices.Sorted(maps.Keys(o.all)) {
+		c := o.all[registration]
+		if c == nil {
+			continue
+		}
+		for k, token := range c.slots {
+			if k >= len(q.slots) || token < holder[k] {
+				continue
+			}
+			i, ok := index[registration]
+			if !ok {
+				i = len(q.members)
+				index[registration] = i
+				q.members, q.weights = append(q.members, registration), append(q.weights, c.weight)
+			}
+			holder[k] = token
+			q.slots[k].owner = i
+		}
+	}
+	return q
 }

@@ -1,0 +1,283 @@
+package partition
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/membership"
+)
+
+// Defaults and bounds of Options.
+const (
+	DefaultSlots        = 256
+	MaxSlots            = 16384
+	MaxWeight           = 1000
+	DefaultSettle       = 500 * time.Millisecond
+	DefaultDrainTimeout = 30 * time.Second
+	DefaultRestarts     = 5
+)
+
+// The causes with which the context of a slot's body ends, beside the cause of
+// the context given to Run.
+var (
+	// ErrMoved: the plan gives the slot to another member, which waits for this
+	// body to return.
+	ErrMoved = errors.New("the slot is to move to another member")
+	// ErrLost: the slot can no longer be relied on. The error wraps why: the
+	// session is over, the member's claims are gone from the store, or the
+	// membership has ended.
+	ErrLost = errors.New("the slot was lost")
+)
+
+// ErrRunning: the Registration has a Run already.
+var ErrRunning = errors.New("the registration runs its slots already")
+
+// Options are the options of a Partition; nil stands for the defaults, as does
+// the zero value of each field. All members must have the same Slots, Grace and
+// Strict.
+type Options struct {
+	// Slots is into how many parts the work is cut, 256 by default, 16,384 at
+	// most. It is fixed with the first plan: who asks for another number is
+	// refused by Run.
+	Slots int
+
+	// Weight is how much this member is to get, relative to the others; 1 by
+	// default, 1,000 at most.
+	Weight int
+
+	// Settle is for how long a change of the members is left to settle before
+	// the slots are planned anew: between once and twice as long, drawn by each
+	// member for itself. Half a second by default.
+	Settle time.Duration
+
+	// Grace is for how long the slots of a member that has gone are kept for
+	// it, run by nobody: if a process with the same ID is there by then it has
+	// them again, and nothing else moves. It is for restarts, so with it Run
+	// does not hand its slots over when it ends. By default slots are not kept,
+	// and a member that leaves hands over what it has.
+	Grace time.Duration
+
+	// DrainTimeout is after what time a body that has not returned, though its
+	// context has ended, is reported, as an error in the log, and again each
+	// time that it has passed. 30 s by default. The claim is kept all the same:
+	// nobody else runs what may still be running here.
+	DrainTimeout time.Duration
+
+	// Restarts is how often in a row a body that returns although its context
+	// has not ended is started again, after pauses that grow from a tenth of a
+	// second to half a minute; one that lasted a minute counts as the first
+	// again. After that the member gives the slot up, and others get it; after
+	// ten minutes it would take it again. 5 by default, negative: no limit.
+	Restarts int
+
+	// Strict, if not zero, is the longest TTL of any member's Store, and makes
+	// a slot wait as long where it was not seen to be released: so no two
+	// members run it even if the store gives up the claims of a member before
+	// their time (see the package's documentation). It costs each member a read
+	// per renewal of its session.
+	Strict time.Duration
+}
+
+func (o *Options) withDefaults() (Options, error) {
+	var opts Options
+	if o != nil {
+		opts = *o
+	}
+	def := func(field *int, value int) {
+		if *field == 0 {
+			*field = value
+		}
+	}
+	def(&opts.Slots, DefaultSlots)
+	def(&opts.Weight, 1)
+	def(&opts.Restarts, DefaultRestarts)
+	if opts.Settle == 0 {
+		opts.Settle = DefaultSettle
+	}
+	if opts.DrainTimeout == 0 {
+		opts.DrainTimeout = DefaultDrainTimeout
+	}
+	switch {
+	case opts.Slots < 1 || opts.Slots > MaxSlots:
+		return opts, fmt.Errorf("%w: Options.Slots is %d, it must be from 1 to %d", backend.ErrInvalid, opts.Slots, MaxSlots)
+	case opts.Weight < 1 || opts.Weight > MaxWeight:
+		return opts, fmt.Errorf("%w: Options.Weight is %d, it must be from 1 to %d", backend.ErrInvalid, opts.Weight, MaxWeight)
+	}
+	for name, d := range map[string]time.Duration{
+		"Settle": opts.Settle, "Grace": opts.Grace, "DrainTimeout": opts.DrainTimeout, "Strict": opts.Strict,
+	} {
+		if d < 0 {
+			return opts, fmt.Errorf("%w: Options.%s is negative", backend.ErrInvalid, name)
+		}
+	}
+	return opts, nil
+}
+
+// Partition is work cut into slots, spread over the members of a group that run
+// it. Its methods may be called concurrently.
+type Partition struct {
+	store   *backend.Store
+	group   *membership.Group
+	name    string
+	keys    keys
+	opts    Options
+	process string // names this Partition in the claims that it writes
+
+	life      context.Context
+	end       context.CancelCauseFunc
+	following sync.WaitGroup
+
+	mu       sync.Mutex
+	followed bool
+	seen     planID // the highest
+	present  *plan  // the last that was read
+	running  map[*membership.Registration]bool
+	entered  map[*membership.Registration]string // the registration last used, even if Run has ended
+	active   map[string]bool                     // registrations whose claims are in use
+}
+
+// New returns a Partition of the work called name over the members of group. It
+// does no I/O. Arguments that make no sense are backend.ErrInvalid; name may be
+// any text of 1 to 100 bytes, see backend.Key.
+func New(group *membership.Group, name string, options *Options) (*Partition, error) {
+	if group == nil {
+		return nil, fmt.Errorf("partition: %w: the group is nil", backend.ErrInvalid)
+	}
+	opts, err := options.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("partition %q: %w", name, err)
+	}
+	k, err := newKeys(name)
+	if err == nil {
+		err = driver.CheckPath(group.Store().Namespace() + "/" + k.plan)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("partition: %w", err)
+	}
+	p := &Partition{
+		store: group.Store(), group: group, name: name, keys: k, opts: opts, process: rand.Text(),
+		running: make(map[*membership.Registration]bool),
+		entered: make(map[*membership.Registration]string),
+		active:  make(map[string]bool),
+	}
+	p.life, p.end = context.WithCancelCause(context.Background())
+	return p, nil
+}
+
+// Name returns the name of the partition.
+func (p *Partition) Name() string { return p.name }
+
+// Slots returns the number of slots.
+func (p *Partition) Slots() int { return p.opts.Slots }
+
+// Slot returns the slot that a key belongs to: SlotOf with the number of slots.
+func (p *Partition) Slot(key string) int { return SlotOf(key, p.opts.Slots) }
+
+// Owner returns the member that is to own the slot of a key, as far as this
+// process knows, without I/O; false if nobody is known to be. It is for sending
+// a request to where it will most likely be served, not for deciding whether
+// somebody may act: that is up to the member, which runs the slot or does not.
+//
+// The first call of all begins to follow the plan, which costs the Store a
+// watch unless Run has one already, and knows nothing yet.
+func (p *Partition) Owner(key string) (membership.Member, bool) {
+	p.follow()
+	p.mu.Lock()
+	present := p.present
+	p.mu.Unlock()
+	if present == nil {
+		return membership.Member{}, false
+	}
+	id, err := url.PathUnescape(idOf(present.ownerOf(p.Slot(key))))
+	if err != nil || id == "" {
+		return membership.Member{}, false
+	}
+	return p.group.View().Lookup(id)
+}
+
+// Close ends what Owner began. What Run does is not affected. Closing the Store
+// does it too.
+func (p *Partition) Close() {
+	p.mu.Lock()
+	p.followed = true
+	p.end(backend.ErrClosed)
+	p.mu.Unlock()
+	p.following.Wait()
+}
+
+// follow begins to follow the plan, and the members, for Owner.
+func (p *Partition) follow() {
+	p.group.View()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.followed {
+		return
+	}
+	p.followed = true
+	w, err := p.store.Watch(driver.Key(p.keys.plan))
+	if err != nil {
+		return // the Store is closed
+	}
+	p.following.Go(func() {
+		defer w.Close()
+		for {
+			if err := w.Next(p.life); err != nil {
+				if !errors.Is(err, backend.ErrClosed) {
+					p.store.Logger().Error("the plan cannot be followed", "partition", p.name, "error", err)
+				}
+				return
+			}
+			if entries := w.Entries(0); len(entries) > 0 {
+				read, err := p.decodePlan(entries[0])
+				if err != nil {
+					p.store.Logger().Error("the plan cannot be read", "partition", p.name, "error", err)
+					continue
+				}
+				p.show(read)
+			}
+		}
+	})
+}
+
+func (p *Partition) show(read *plan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.present = read
+}
+
+// decodePlan reads a plan, which has to be of this partition.
+func (p *Partition) decodePlan(e backend.Entry) (*plan, error) {
+	read, err := decodePlan(e)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(read.slots) != p.opts.Slots:
+		return nil, fmt.Errorf("%w: the plan has %d slots, Options.Slots is %d", backend.ErrInvalid, len(read.slots), p.opts.Slots)
+	case read.group != p.group.Name():
+		return nil, fmt.Errorf("%w: the partition is of the group %q, not of %q", backend.ErrInvalid, read.group, p.group.Name())
+	}
+	return read, nil
+}
+
+// highest returns the highest plan seen.
+func (p *Partition) highest() planID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen
+}
+
+// see takes note of a plan that was read, or made.
+func (p *Partition) see(id planID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if id.epoch >= p.seen.epoch {
+		p.seen = id
+	}
+}

@@ -1,0 +1,155 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/membership"
+)
+
+// Run makes reg's member one of those that share the slots, and calls body, in
+// a goroutine of its own, for each slot that it owns, from when it may to when
+// it must not any more. No other member runs the slot meanwhile.
+//
+// The context given to body has the values of ctx. It ends with a cause: with
+// ErrMoved when another member is to have the slot, with ErrLost when the slot
+// cannot be relied on, with ctx's cause when Run is to end. body has to heed
+// it: the next owner waits until it has returned, and what ignores it beyond
+// Options.DrainTimeout is reported loudly, and its claim kept. A body that
+// returns earlier is started again, see Options.Restarts. A panic in it is not
+// recovered.
+//
+// Run goes on through losses of the session and outages of the store, as reg
+// does. When ctx ends it plans the slots without this member, unless
+// Options.Grace is set, and gives the store two seconds for that; then the
+// bodies' contexts end, and each slot is released as its body returns. Run has
+// joined all of them when it returns, and what it claimed is released, or goes
+// with the session, which Run waits for if the store is away: a TTL at most.
+// It returns ctx's cause.
+//
+// Other errors: the cause of the end of reg.Context (end ctx first, and Leave
+// after Run has returned, to hand the slots over); ErrRunning; backend.ErrInvalid,
+// also when the other members have other Options; ErrFormat, ErrDenied,
+// ErrClosed.
+func (p *Partition) Run(ctx context.Context, reg *membership.Registration, body func(context.Context, *Slot) error) error {
+	err := p.check(reg, body)
+	if err == nil {
+		if err = p.begin(reg); err == nil {
+			err = p.run(ctx, reg, body)
+			p.finish(reg)
+		}
+	}
+	return fmt.Errorf("partition %q: %w", p.name, err)
+}
+
+func (p *Partition) check(reg *membership.Registration, body func(context.Context, *Slot) error) error {
+	switch {
+	case reg == nil:
+		return fmt.Errorf("%w: the registration is nil", backend.ErrInvalid)
+	case reg.Group() != p.group:
+		return fmt.Errorf("%w: the registration is of another Group", backend.ErrInvalid)
+	case body == nil:
+		return fmt.Errorf("%w: the body is nil", backend.ErrInvalid)
+	}
+	return nil
+}
+
+func (p *Partition) begin(reg *membership.Registration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running[reg] {
+		return ErrRunning
+	}
+	p.running[reg] = true
+	return nil
+}
+
+func (p *Partition) finish(reg *membership.Registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.running, reg)
+	if reg.Context().Err() != nil {
+		delete(p.entered, reg)
+	}
+}
+
+// run is one member after the other, each with a registration of its own.
+func (p *Partition) run(ctx context.Context, reg *membership.Registration, body func(context.Context, *Slot) error) error {
+	if err := p.group.WaitSynced(ctx); err != nil {
+		return ended(ctx, err)
+	}
+	for {
+		standing, err := p.enter(ctx, reg)
+		if err != nil {
+			return ended(ctx, err)
+		}
+		err = p.checkKey(standing)
+		if err == nil {
+			err = newMember(p, reg, standing, body, ctx).serve(ctx)
+		}
+		p.leave(standing)
+		if err != nil {
+			return ended(ctx, err)
+		}
+	}
+}
+
+// ended returns why ctx ended, if it has, and else err.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// enter waits for a registration that was never used here: a claims key is
+// never created twice.
+func (p *Partition) enter(ctx context.Context, reg *membership.Registration) (*membership.Standing, error) {
+	standing, err := reg.Standing(ctx)
+	for err == nil && !p.use(reg, standing.Registration) {
+		standing, err = reg.Rejoin(ctx, standing)
+	}
+	return standing, err
+}
+
+func (p *Partition) use(reg *membership.Registration, registration string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.entered[reg] == registration {
+		return false
+	}
+	p.entered[reg] = registration
+	p.active[registration] = true
+	return true
+}
+
+func (p *Partition) leave(standing *membership.Standing) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.active, standing.Registration)
+}
+
+func (p *Partition) isActive(registration string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.active[registration]
+}
+
+func (p *Partition) checkKey(standing *membership.Standing) error {
+	if p.opts.Strict > 0 && standing.Session.TTL() > p.opts.Strict {
+		return fmt.Errorf("%w: Options.Strict is %v, less than the session's TTL of %v", backend.ErrInvalid, p.opts.Strict, standing.Session.TTL())
+	}
+	if err := driver.CheckPath(p.store.Namespace() + "/" + p.keys.claimsOf(standing.Registration)); err != nil {
+		return fmt.Errorf("the member's ID with the partition's name: %w", err)
+	}
+	return nil
+}
+
+// isOver reports whether err ends a member because of its registration, and
+// Run goes on with another.
+func isOver(err error) bool {
+	return errors.Is(err, errGone) || errors.Is(err, errForeign) || errors.Is(err, backend.ErrSessionLost)
+}

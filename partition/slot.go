@@ -1,0 +1,165 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/trust"
+)
+
+// Slot is a slot as this process owns it, from when its body was first called
+// to when it returned for good. Its methods may be called concurrently, and
+// after that too.
+type Slot struct {
+	member *member
+	number int
+	token  uint64
+	guard  backend.Guard
+	window *trust.Window // Strict only
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when the body has returned for good
+	gaveUp bool          // set before done is closed
+}
+
+// Number returns which slot it is, from 0.
+func (s *Slot) Number() int { return s.number }
+
+// Token returns the fencing token: the epoch of the plan that gave the slot to
+// this member. Whoever has the slot later has a higher one; a change of other
+// slots does not raise it.
+func (s *Slot) Token() uint64 { return s.token }
+
+// Guard makes commits to the same Store depend on this ownership: they are
+// applied only while this member's claims hold the slot with this token.
+func (s *Slot) Guard() backend.Guard { return s.guard }
+
+// Valid reports whether the ownership is trusted at this instant. It compares
+// clocks and does no I/O, so it tells the truth right after a pause of the
+// process too, when the body's context has not yet ended. Ask it before an
+// effect that cannot be fenced.
+func (s *Slot) Valid() bool {
+	return s.ctx.Err() == nil && s.member.session.Valid() && (s.window == nil || s.window.Open())
+}
+
+// begin runs slot k, which the own claims are known to hold with this token,
+// unless the trust that it needs is gone by now.
+func (m *member) begin(k int, token uint64) {
+	letGo := m.session.Hold()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stopped != nil || !m.session.Valid() || m.window != nil && !m.window.Open() {
+		letGo()
+		return
+	}
+	s := &Slot{member: m, number: k, token: token, window: m.window, done: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancelCause(m.base)
+	s.guard = m.store.NewGuard(token, []backend.Entry{m.own.entry(m.key)}, func(now map[string]backend.Entry) bool {
+		c, err := decodeClaims(now[m.key])
+		held, ok := uint64(0), false
+		if err == nil {
+			held, ok = c.slots[k]
+		}
+		return ok && held == token
+	})
+	unbind := context.AfterFunc(m.session.Context(), func() {
+		s.cancel(fmt.Errorf("%w: %w", ErrLost, context.Cause(m.session.Context())))
+	})
+	m.slots[k] = s
+	m.bodies.Go(func() {
+		defer m.wake()
+		defer close(s.done)
+		defer letGo()
+		defer unbind()
+		defer s.nag()()
+		s.own()
+	})
+}
+
+// own calls the body until the ownership ends.
+func (s *Slot) own() {
+	m := s.member
+	log := m.store.Logger().With("partition", m.name, "slot", s.number, "token", s.token)
+	trace := backend.Ownership{Kind: "partition", Name: fmt.Sprintf("%s/%d", m.name, s.number), Token: s.token}
+	log.Debug("slot begins")
+	if f := m.store.Trace().OwnershipBegan; f != nil {
+		f(trace)
+	}
+	var err error
+	for failures := 0; s.ctx.Err() == nil; {
+		began := time.Now()
+		err = m.body(s.ctx, s)
+		if s.ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) >= longRun {
+			failures = 0
+		}
+		if failures++; m.opts.Restarts >= 0 && failures > m.opts.Restarts {
+			log.Error("the body returned too often, the slot is given up", "times", failures, "error", err)
+			s.gaveUp = true
+			s.cancel(errGaveUp)
+			break
+		}
+		log.Warn("the body returned before its context ended, and is started again", "times", failures, "error", err)
+		_ = pause(s.ctx, backoff(failures))
+	}
+	log.Debug("slot ends", "cause", context.Cause(s.ctx), "body", err)
+	if f := m.store.Trace().OwnershipEnded; f != nil {
+		trace.Cause, trace.Body = context.Cause(s.ctx), err
+		f(trace)
+	}
+}
+
+var errGaveUp = errors.New("the body returned too often")
+
+const (
+	longRun     = time.Minute // after which a body that returns counts as the first
+	backoffBase = 100 * time.Millisecond
+	backoffCap  = 30 * time.Second
+)
+
+// backoff returns the pause after so many failures: half of it is at random.
+func backoff(failures int) time.Duration {
+	d := min(backoffBase<<min(failures-1, 16), backoffCap)
+	return d/2 + rand.N(d/2)
+}
+
+// nag complains, from now until stop is called, each time that the body has not
+// returned although its context has ended.
+func (s *Slot) nag() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	finished := make(chan struct{})
+	unstarted := context.AfterFunc(s.ctx, func() {
+		defer close(finished)
+		began := time.Now()
+		for pause(ctx, s.member.opts.DrainTimeout) == nil {
+			s.member.store.Logger().Error("the body has not returned although its context has ended; the claim is kept, nobody else can run the slot",
+				"partition", s.member.Name(), "slot", s.number, "token", s.token,
+				"for", time.Since(began), "cause", context.Cause(s.ctx))
+		}
+	})
+	return func() {
+		cancel()
+		if !unstarted() {
+			<-finished
+		}
+	}
+}
+
+// pause waits for d, or until ctx ends, and then returns its cause.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
