@@ -219,12 +219,17 @@ func (m *member) loop(ctx context.Context) error {
 // due returns when there is something to do though nothing has happened.
 func (m *member) due() time.Time {
 	due := m.checkAt
+	if m.planned { // and waits for its bodies alone
+		due = time.Now().Add(m.session.TTL())
+	}
 	earlier := func(t time.Time) {
 		if !t.IsZero() && t.Before(due) {
 			due = t
 		}
 	}
-	earlier(m.planAt)
+	if !m.planned {
+		earlier(m.planAt)
+	}
 	earlier(m.confirmAt)
 	earlier(m.evidence.due)
 	for _, at := range m.gaveUpAt {
