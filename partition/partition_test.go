@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/membership"
@@ -62,6 +61,7 @@ type process struct {
 	part   *partition.Partition
 	cancel context.CancelFunc
 	done   chan error
+	ended  chan struct{}
 	// work is what a body does until its context ends, nil for nothing.
 	work func(ctx context.Context, slot *partition.Slot) error
 }
@@ -78,7 +78,14 @@ func (s *scene) open(id string) *process {
 	if p.store, err = backend.New(p.faults, opts); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { p.driver.Heal(); _ = p.store.Close() })
+	s.t.Cleanup(func() {
+		p.driver.Heal()
+		if p.cancel != nil {
+			p.cancel()
+			<-p.ended
+		}
+		_ = p.store.Close()
+	})
 	if p.group, err = membership.New(p.store, "g", nil); err != nil {
 		s.t.Fatal(err)
 	}
@@ -106,8 +113,11 @@ func (p *process) run() {
 	}
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(p.t.Context())
-	p.done = make(chan error, 1)
-	go func() { p.done <- p.part.Run(ctx, p.reg, p.body) }()
+	p.done, p.ended = make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		p.done <- p.part.Run(ctx, p.reg, p.body)
+	}()
 }
 
 func (p *process) body(ctx context.Context, slot *partition.Slot) error {
@@ -292,5 +302,3 @@ func TestOwner(t *testing.T) {
 		router.part.Close()
 	})
 }
-
-var _ = driver.Key
