@@ -19,9 +19,7 @@ type others struct {
 	created map[string]uint64
 }
 
-// list lists the claims, and sweeps those that this process made under a
-// registration that it does not use any more: a restore may bring them back,
-// and as long as the session lives they would keep slots from everybody.
+// list lists the claims.
 func (m *member) list(ctx context.Context) (*others, error) {
 	read, err := m.store.Read(ctx, driver.Dir(m.keys.claims))
 	if err != nil {
@@ -35,11 +33,6 @@ func (m *member) list(ctx context.Context) (*others, error) {
 			m.store.Logger().Error("claims cannot be read: until they are gone nothing is claimed", "partition", m.name, "error", err)
 		}
 		o.all[registration], o.created[registration] = c, entry.Created
-		if c != nil && c.process == m.process && entry.Lease == m.session.ID() && !m.isActive(registration) {
-			if _, err := m.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(entry.Key, entry.Version)}}); err != nil {
-				return nil, err
-			}
-		}
 	}
 	return o, nil
 }

@@ -140,7 +140,8 @@ type Partition struct {
 	present  *plan  // the last that was read
 	running  map[*membership.Registration]bool
 	entered  map[*membership.Registration]string // the registration last used, even if Run has ended
-	active   map[string]bool                     // registrations whose claims are in use
+	past     map[string]*backend.Session         // keys of claims no longer in use, while they can come back
+	sweeping bool
 }
 
 // New returns a Partition of the work called name over the members of group. It
@@ -165,7 +166,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 		store: group.Store(), group: group, name: name, keys: k, opts: opts, process: rand.Text(),
 		running: make(map[*membership.Registration]bool),
 		entered: make(map[*membership.Registration]string),
-		active:  make(map[string]bool),
+		past:    make(map[string]*backend.Session),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p, nil
@@ -202,8 +203,10 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 	return p.group.View().Lookup(id)
 }
 
-// Close ends what Owner began. What Run does is not affected. Closing the Store
-// does it too.
+// Close ends what goes on in the background: Owner stays with the plan that it
+// knows, and claims of Runs that have ended are no longer looked for, should a
+// restore of the store bring them back. What Run does is not affected. Closing
+// the Store does it too.
 func (p *Partition) Close() {
 	p.mu.Lock()
 	p.followed = true

@@ -90,7 +90,7 @@ func (p *Partition) run(ctx context.Context, reg *membership.Registration, body 
 		if err == nil {
 			err = newMember(p, reg, standing, body, ctx).serve(ctx)
 		}
-		p.leave(standing)
+		p.retire(standing)
 		if err != nil {
 			return ended(ctx, err)
 		}
@@ -122,20 +122,7 @@ func (p *Partition) use(reg *membership.Registration, registration string) bool 
 		return false
 	}
 	p.entered[reg] = registration
-	p.active[registration] = true
 	return true
-}
-
-func (p *Partition) leave(standing *membership.Standing) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.active, standing.Registration)
-}
-
-func (p *Partition) isActive(registration string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.active[registration]
 }
 
 func (p *Partition) checkKey(standing *membership.Standing) error {
