@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"backend/faults":          {"backend", "backend/driver", "internal/..."},
 	"backend/memory":          {"backend", "backend/driver", "internal/..."},
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
+	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
@@ -70,7 +71,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/seeds"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}

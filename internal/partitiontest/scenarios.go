@@ -1,0 +1,184 @@
+package partitiontest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend/drivertest"
+	"github.com/quorate/quorate/partition"
+)
+
+// spreadAndLeave: slots spread over those who come; who leaves hands over, and
+// only what has to move does.
+func spreadAndLeave(t *testing.T, env *drivertest.Env) {
+	f := newField(env, partition.Options{Slots: 24})
+	f.start(t, "a")
+	f.reaches(t, 5*time.Second, "a:24")
+	f.start(t, "b")
+	f.reaches(t, 5*time.Second, "a:12 b:12")
+	c := f.start(t, "c")
+	f.reaches(t, 5*time.Second, "a:8 b:8 c:8")
+	before := time.Now()
+	c.leave(t)
+	f.reaches(t, 5*time.Second, "a:12 b:12")
+	gaps := f.gaps(before)
+	if len(gaps) != 8 {
+		t.Errorf("%d slots moved when one of three left, want 8", len(gaps))
+	}
+	t.Logf("ownerless after a leave: median %v, max %v", gaps[len(gaps)/2], gaps[len(gaps)-1])
+	f.finish(t, 0)
+}
+
+// silencedMember: the slots of a member that is cut off go to the other, and
+// come back, and are never run twice.
+func silencedMember(t *testing.T, env *drivertest.Env) {
+	f := newField(env, partition.Options{Slots: 8})
+	a := f.start(t, "a")
+	f.start(t, "b")
+	f.reaches(t, 5*time.Second, "a:4 b:4")
+	env.Silence(t, a.driver)
+	f.reaches(t, env.Expiry+env.TTL+2*time.Second, "b:8")
+	env.Heal(t, a.driver)
+	f.reaches(t, 2*env.TTL+10*time.Second, "a:4 b:4")
+	f.finish(t, 0)
+}
+
+// guardRefuses: a guard stands over moves of other slots, and refuses once the
+// slot is another's.
+func guardRefuses(t *testing.T, env *drivertest.Env) {
+	f := newField(env, partition.Options{Slots: 4})
+	a := f.start(t, "a")
+	f.reaches(t, 5*time.Second, "a:4")
+	first := append([]*span(nil), f.spans...)
+	f.start(t, "b")
+	f.reaches(t, 5*time.Second, "a:2 b:2")
+	for i, s := range first {
+		_, err := a.store.Commit(t.Context(), driver.Txn{
+			Ops: []driver.Op{driver.Create("data/"+string(rune('a'+i)), nil)},
+		}, s.slot.Guard())
+		switch {
+		case s.end.IsZero() && err != nil:
+			t.Errorf("a guard of a slot that stayed: %v", err)
+		case !s.end.IsZero():
+			wantFenced(t, "a guard of a slot that has moved", err)
+		}
+	}
+	f.finish(t, 0)
+}
+
+// deleteByHand deletes the keys of the partition below a directory of it.
+func (f *field) deleteByHand(t testing.TB, store *backend.Store, target driver.Target) {
+	t.Helper()
+	read, err := store.Read(t.Context(), target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(read[0]) == 0 {
+		t.Fatalf("there is nothing in %s", target.Path)
+	}
+	for _, e := range read[0] {
+		if _, err := store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Delete(e.Key, backend.Version{})}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func keysDeletedByHand(t *testing.T, env *drivertest.Env) {
+	deletedByHand(t, env, newField(env, partition.Options{Slots: 6}), notification)
+}
+
+func keysDeletedByHandStrict(t *testing.T, env *drivertest.Env) {
+	// The store may grant a longer TTL than it is asked for.
+	deletedByHand(t, env, newField(env, partition.Options{Slots: 6, Strict: env.TTL + time.Second}), 0)
+}
+
+// deletedByHand: whatever is deleted by hand heals.
+func deletedByHand(t *testing.T, env *drivertest.Env, f *field, allowed time.Duration) {
+	f.start(t, "a")
+	f.start(t, "b")
+	heals := f.opts.Strict + 2*env.TTL + 5*time.Second
+	f.reaches(t, heals, "a:3 b:3")
+	_, hand := f.open(t)
+	t.Cleanup(func() { _ = hand.Close() })
+	for _, target := range []driver.Target{
+		driver.Key("partition/p/plan"), driver.Dir("partition/p/line"), driver.Dir("partition/p/claims"),
+	} {
+		f.deleteByHand(t, hand, target)
+		eventually(t, heals, "what was deleted is there again", func() error {
+			read, err := hand.Read(t.Context(), driver.Key("partition/p/plan"), driver.Dir("partition/p/line"), driver.Dir("partition/p/claims"))
+			if err == nil && (len(read[0]) != 1 || len(read[1]) != 1 || len(read[2]) != 2) {
+				err = backend.ErrFormat
+			}
+			return err
+		})
+		f.reaches(t, heals, "a:3 b:3")
+	}
+	f.finish(t, allowed)
+}
+
+// restored: the store goes back to a backup. It heals, and a guard from after
+// the backup refuses.
+func restored(t *testing.T, env *drivertest.Env) {
+	f := newField(env, partition.Options{Slots: 6})
+	f.start(t, "a")
+	f.reaches(t, 5*time.Second, "a:6")
+	restore := env.Snapshot(t)
+	b := f.start(t, "b")
+	f.reaches(t, 5*time.Second, "a:3 b:3")
+	var old []*span
+	for _, s := range f.spans {
+		if s.who == "b" {
+			old = append(old, s)
+		}
+	}
+	restore()
+	eventually(t, 5*time.Second, "b stops", func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, s := range old {
+			if s.end.IsZero() {
+				return backend.ErrFormat
+			}
+		}
+		return nil
+	})
+	f.reaches(t, 2*env.Expiry+2*env.TTL+10*time.Second, "a:3 b:3")
+	for _, s := range old {
+		_, err := b.store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Create("data/x", nil)}}, s.slot.Guard())
+		wantFenced(t, "a guard from before the restore", err)
+	}
+	f.finish(t, notification)
+}
+
+// largePlan: the most slots there may be.
+func largePlan(t *testing.T, env *drivertest.Env) {
+	f := newField(env, partition.Options{Slots: partition.MaxSlots})
+	f.start(t, "a")
+	f.reaches(t, 20*time.Second, "a:16384")
+	before := time.Now()
+	f.start(t, "b")
+	f.reaches(t, 20*time.Second, "a:8192 b:8192")
+	if gaps := f.gaps(before); len(gaps) != 8192 {
+		t.Errorf("%d slots moved, want 8192", len(gaps))
+	}
+	read, err := f.keys(t)
+	if err != nil || len(strings.Join(read, "")) == 0 || len(read) != 4 {
+		t.Errorf("the partition has the keys %q, %v; want a plan, a mark and two claims", read, err)
+	}
+}
+
+func (f *field) keys(t testing.TB) (keys []string, err error) {
+	t.Helper()
+	_, store := f.open(t)
+	defer store.Close()
+	read, err := store.Read(t.Context(), driver.Key("partition/p/plan"), driver.Dir("partition/p/line"), driver.Dir("partition/p/claims"))
+	for _, entries := range read {
+		for _, e := range entries {
+			keys = append(keys, e.Key)
+		}
+	}
+	return keys, err
+}

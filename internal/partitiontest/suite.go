@@ -1,0 +1,258 @@
+// Package partitiontest is the test suite of package partition that runs on
+// every store: the scenarios hold for any driver that passes drivertest, whose
+// environment they use.
+package partitiontest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend/drivertest"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/partition"
+)
+
+// Scenario is one test.
+type Scenario struct {
+	Name string
+	Run  func(t *testing.T, env *drivertest.Env)
+}
+
+// Scenarios returns all tests.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{"spread-and-leave", spreadAndLeave},
+		{"silenced-member", silencedMember},
+		{"guard-refuses-once-claimed", guardRefuses},
+		{"keys-deleted-by-hand", keysDeletedByHand},
+		{"keys-deleted-by-hand-strict", keysDeletedByHandStrict},
+		{"restored", restored},
+		{"large-plan", largePlan},
+	}
+}
+
+// Run runs all tests in real time, each in an environment of its own.
+func Run(t *testing.T, factory drivertest.Factory) {
+	for _, s := range Scenarios() {
+		t.Run(s.Name, func(t *testing.T) { s.Run(t, factory(t)) })
+	}
+}
+
+const (
+	// slack is what a busy machine may add to anything.
+	slack = 3 * time.Second
+	// notification bounds how long two may run a slot after early revocation.
+	notification = 2 * time.Second
+)
+
+// field is some processes that share slots.
+type field struct {
+	env  *drivertest.Env
+	opts partition.Options
+
+	mu    sync.Mutex
+	spans []*span
+}
+
+// span is one time that a body ran.
+type span struct {
+	who        string
+	slot       *partition.Slot
+	start, end time.Time
+}
+
+// process is one of them.
+type process struct {
+	id     string
+	driver driver.Driver
+	store  *backend.Store
+	reg    *membership.Registration
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func newField(env *drivertest.Env, opts partition.Options) *field {
+	return &field{env: env, opts: opts}
+}
+
+func (f *field) open(t testing.TB) (driver.Driver, *backend.Store) {
+	t.Helper()
+	d := f.env.Open(t)
+	store, err := backend.New(d, &backend.Options{
+		Namespace: f.env.Prefix, TTL: f.env.TTL, CallTimeout: 3 * time.Second, CloseTimeout: 3 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d, store
+}
+
+func (f *field) start(t testing.TB, id string) *process {
+	t.Helper()
+	p := &process{id: id, done: make(chan struct{})}
+	p.driver, p.store = f.open(t)
+	var ctx context.Context
+	ctx, p.cancel = context.WithCancel(context.Background())
+	started := false
+	t.Cleanup(func() {
+		f.env.Heal(t, p.driver)
+		p.cancel()
+		if started {
+			<-p.done
+		}
+		_ = p.store.Close()
+	})
+	group, err := membership.New(p.store, "g", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := partition.New(group, "p", &f.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.reg, err = group.Join(t.Context(), membership.Member{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	started = true
+	go func() {
+		defer close(p.done)
+		err := part.Run(ctx, p.reg, func(ctx context.Context, slot *partition.Slot) error {
+			s := &span{who: id, slot: slot, start: time.Now()}
+			f.mu.Lock()
+			f.spans = append(f.spans, s)
+			f.mu.Unlock()
+			<-ctx.Done()
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			s.end = time.Now()
+			return nil
+		})
+		if ctx.Err() == nil {
+			t.Errorf("Run of %s: %v", id, err)
+		}
+	}()
+	return p
+}
+
+// leave ends Run and the membership.
+func (p *process) leave(t testing.TB) {
+	t.Helper()
+	p.cancel()
+	<-p.done
+	if err := p.reg.Leave(t.Context()); err != nil {
+		t.Errorf("Leave of %s: %v", p.id, err)
+	}
+}
+
+// shares says how many slots each process runs, or that one is not run once.
+func (f *field) shares() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	count, slots := make(map[string]int), make(map[int]int)
+	for _, s := range f.spans {
+		if s.end.IsZero() {
+			count[s.who]++
+			slots[s.slot.Number()]++
+		}
+	}
+	var all []string
+	for who, n := range count {
+		all = append(all, fmt.Sprintf("%s:%d", who, n))
+	}
+	slices.Sort(all)
+	for k, n := range slots {
+		if n != 1 {
+			all = append(all, fmt.Sprintf("slot %d is run %d times", k, n))
+		}
+	}
+	return strings.Join(all, " ")
+}
+
+// reaches waits until the shares are as wanted.
+func (f *field) reaches(t testing.TB, d time.Duration, want string) {
+	t.Helper()
+	eventually(t, d, "the shares are "+want, func() error {
+		if got := f.shares(); got != want {
+			return fmt.Errorf("they are %q", got)
+		}
+		return nil
+	})
+}
+
+// eventually waits until check returns nil, at most d and some slack.
+func eventually(t testing.TB, d time.Duration, what string, check func() error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.Now().Add(d + slack)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s: %v", d, what, err)
+		}
+		<-tick.C
+	}
+}
+
+// finish checks that no two ran a slot for longer than allowed, and that tokens
+// grew.
+func (f *field) finish(t testing.TB, allowed time.Duration) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, b := range f.spans {
+		for _, a := range f.spans[:i] {
+			if a.slot.Number() != b.slot.Number() {
+				continue
+			}
+			end := a.end
+			if end.IsZero() {
+				end = time.Now()
+			}
+			if overlap := end.Sub(b.start); overlap > allowed {
+				t.Errorf("slot %d: token %d of %s and token %d of %s overlap by %v, allowed is %v", a.slot.Number(), a.slot.Token(), a.who, b.slot.Token(), b.who, overlap, allowed)
+			}
+			if b.slot.Token() < a.slot.Token() || b.slot.Token() == a.slot.Token() && a.who != b.who {
+				t.Errorf("slot %d: token %d of %s came after token %d of %s", a.slot.Number(), b.slot.Token(), b.who, a.slot.Token(), a.who)
+			}
+		}
+	}
+}
+
+// gaps returns how long slots were run by nobody between two spans, since a
+// moment.
+func (f *field) gaps(since time.Time) (gaps []time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, b := range f.spans {
+		for _, a := range slices.Backward(f.spans[:i]) {
+			if a.slot.Number() == b.slot.Number() {
+				if !b.start.Before(since) {
+					gaps = append(gaps, b.start.Sub(a.end))
+				}
+				break
+			}
+		}
+	}
+	slices.Sort(gaps)
+	return gaps
+}
+
+// wantFenced fails unless err says that a guard refused.
+func wantFenced(t testing.TB, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, backend.ErrFenced) {
+		t.Errorf("%s: %v, want ErrFenced", what, err)
+	}
+}
