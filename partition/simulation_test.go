@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,7 +95,7 @@ type simProcess struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	gone    bool // crashed or left
-	crashed bool
+	crashed atomic.Bool
 }
 
 // simSpan is one time that a body ran.
@@ -165,7 +166,7 @@ func (s *simulation) start(id string) {
 			err = part.Run(ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
 				return s.body(ctx, p, slot, draw)
 			})
-			if ctx.Err() != nil && !p.crashed {
+			if ctx.Err() != nil && !p.crashed.Load() {
 				leaving, cancel := context.WithTimeout(s.t.Context(), 3*ttl)
 				defer cancel()
 				_ = reg.Leave(leaving)
@@ -237,13 +238,13 @@ func (s *simulation) disaster() {
 		p.faults.Partition(true)
 	case 1:
 		s.tell("process %s is connected again", p.id)
-		if !p.crashed {
+		if !p.crashed.Load() {
 			p.faults.Partition(false)
 		}
 	case 2:
 		s.tell("process %s crashes", p.id)
 		again := p.id
-		if p.crashed || s.random.IntN(2) == 0 {
+		if p.crashed.Load() || s.random.IntN(2) == 0 {
 			again = s.newID()
 		}
 		s.crash(p)
@@ -300,7 +301,8 @@ func (s *simulation) disaster() {
 // runs in it goes on for as long as it trusts itself.
 func (s *simulation) crash(p *simProcess) {
 	p.faults.Partition(true)
-	p.gone, p.crashed = true, true
+	p.gone = true
+	p.crashed.Store(true)
 	p.cancel()
 }
 
@@ -311,7 +313,7 @@ func (s *simulation) calm() {
 	for _, p := range s.procs {
 		p.faults.Chaos(0, faults.Rates{})
 		p.faults.ExpireLate(0)
-		if !p.crashed {
+		if !p.crashed.Load() {
 			p.faults.Partition(false)
 		}
 	}
@@ -360,12 +362,12 @@ func (s *simulation) stopAll() {
 		p.cancel()
 	}
 	for _, p := range s.procs {
-		if !p.crashed {
+		if !p.crashed.Load() {
 			<-p.done
 		}
 	}
 	for _, p := range s.procs {
-		if p.crashed {
+		if p.crashed.Load() {
 			_ = p.store.Close()
 			<-p.done
 			continue
