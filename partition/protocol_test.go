@@ -176,17 +176,38 @@ func TestReleaseInDoubtWhenTheSlotComesBack(t *testing.T) {
 	}
 }
 
-// Catches: a claim that lands after the plan has moved on.
+// holders returns whose claims hold slot 0.
+func (s *scene) holders() (ids []string) {
+	s.t.Helper()
+	for _, e := range s.server.Entries() {
+		if _, registration, ok := strings.Cut(e.Key, "/claims/"); ok {
+			slots, _, err := partition.ClaimsOf(e)
+			if err != nil {
+				s.t.Error(err)
+			}
+			if _, holds := slots[0]; holds {
+				ids = append(ids, registration[:1])
+			}
+		}
+	}
+	return ids
+}
+
+// Catches: a claim that is applied after the plan has moved on.
 func TestClaimThatLandsLate(t *testing.T) {
 	bubble(t, partition.Options{Slots: 1}, func(s *scene) {
 		a, b, _ := three(s)
-		claim := b.faults.NextCommit(puts, faults.Fault{LandLater: 8 * time.Second})
+		claim := b.faults.NextCommit(puts, faults.Fault{LandLater: 2 * time.Second})
 		a.putPlan("b")
 		<-claim.Hit()
-		b.driver.Silence()
+		b.driver.Mute() // what it sent is still under way, and it hears nothing
 		a.putPlan("c")
 		time.Sleep(time.Second)
 		s.wantRuns("by then", "c")
+		time.Sleep(2 * time.Second)
+		if got := strings.Join(s.holders(), " "); got != "c" {
+			s.t.Errorf("slot 0 is claimed by %q, want c alone", got)
+		}
 		b.driver.Heal()
 		time.Sleep(20 * time.Second)
 		s.wantRuns("in the end", "c")
