@@ -467,7 +467,9 @@ func TestWipedAndRestored(t *testing.T) {
 
 func TestStrictWaits(t *testing.T) {
 	bubble(t, partition.Options{Slots: 1, Strict: ttl}, func(s *scene) {
-		a := s.start("a")
+		a := s.open("a")
+		a.work = slowly(500 * time.Millisecond) // long enough for b to see who has it
+		a.run()
 		time.Sleep(ttl - 2*time.Second)
 		s.wantRuns("before a TTL", "")
 		time.Sleep(4 * time.Second)
@@ -479,8 +481,57 @@ func TestStrictWaits(t *testing.T) {
 		a.putPlan("b")
 		time.Sleep(time.Second)
 		s.wantRuns("after a move that was seen", "b")
-		if gap := s.last().start.Sub(moved); gap > 500*time.Millisecond {
+		if gap := s.last().start.Sub(moved); gap > 600*time.Millisecond {
 			s.t.Errorf("a release that was seen took %v", gap)
+		}
+	})
+}
+
+// Catches: a strict member that trusts its session alone. Here it renews, but
+// neither hears nor reads that its claims are gone.
+func TestStrictHolderThatCannotRead(t *testing.T) {
+	bubble(t, partition.Options{Slots: 1, Strict: ttl}, func(s *scene) {
+		a := s.start("a")
+		time.Sleep(ttl + 2*time.Second)
+		b := s.start("b")
+		time.Sleep(2 * time.Second)
+		s.wantRuns("at first", "a")
+		for range 2000 {
+			a.faults.Next(faults.Read, faults.Fault{Refuse: true})
+			a.faults.Next(faults.Watch, faults.Fault{Refuse: true})
+		}
+		a.faults.CutWatches()
+		for _, key := range keysIn(s.server, "/claims/a") {
+			s.server.Delete(key)
+		}
+		b.putPlan("b")
+		time.Sleep(ttl + 2*time.Second)
+		s.wantRuns("after a TTL", "b")
+	})
+}
+
+// Catches: acting on a plan that is older than one that was seen.
+func TestOlderPlanIsNotActedOn(t *testing.T) {
+	bubble(t, partition.Options{Slots: 1}, func(s *scene) {
+		a, _, _ := three(s)
+		const key = "partition/p/plan"
+		old, _, err := a.store.Get(s.t.Context(), key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		epoch := a.putPlan("b")
+		time.Sleep(6 * time.Second)
+		s.wantRuns("after the move", "b")
+		now, _, err := a.store.Get(s.t.Context(), key)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if _, err := a.store.Commit(s.t.Context(), driver.Txn{Ops: []driver.Op{driver.Put(key, old.Value, now.Version)}}); err != nil {
+			s.t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if n := len(s.owners()[0]); n != 1 || s.last().slot.Token() <= epoch {
+			s.t.Errorf("the slot is run by %d, last with token %d; %d had been seen", n, s.last().slot.Token(), epoch)
 		}
 	})
 }
