@@ -130,7 +130,8 @@ func (a *assignment) give(k, i int) {
 
 // place gives slot k, which nobody has, to a seat that would have it.
 func (a *assignment) place(k int) {
-	for ; a.cursor < len(a.seats) && (a.seats[a.cursor].away || a.spare(a.cursor) <= 0); a.cursor++ {
+	for a.cursor < len(a.seats) && (a.seats[a.cursor].away || a.spare(a.cursor) <= 0) {
+		a.cursor++
 	}
 	for i := a.cursor; i < len(a.seats); i++ {
 		if s := a.seats[i]; !s.away && a.spare(i) > 0 && !s.gaveUp[k] {

@@ -34,7 +34,6 @@ var (
 // all that concerns the store; others run the bodies and wake it.
 type member struct {
 	*Partition
-	reg          *membership.Registration
 	standing     *membership.Standing
 	session      *backend.Session
 	registration string // the registration
@@ -90,9 +89,9 @@ type reading struct {
 	mark    backend.Version // of its line, zero if that is not there
 }
 
-func newMember(p *Partition, reg *membership.Registration, standing *membership.Standing, body func(context.Context, *Slot) error, caller context.Context) *member {
+func newMember(caller context.Context, p *Partition, standing *membership.Standing, body func(context.Context, *Slot) error) *member {
 	return &member{
-		Partition: p, reg: reg, standing: standing, session: standing.Session,
+		Partition: p, standing: standing, session: standing.Session,
 		registration: standing.Registration, key: p.keys.claimsOf(standing.Registration),
 		body: body, base: context.WithoutCancel(caller), caller: caller, wakes: make(chan struct{}, 1),
 		gaveUpAt: make(map[int]time.Time), missing: make(map[string]time.Time), slots: make(map[int]*Slot),
@@ -132,12 +131,11 @@ func (m *member) serve(caller context.Context) error {
 	switch {
 	case errors.Is(err, errLeft), caller.Err() != nil:
 		return context.Cause(caller)
-	case ctx.Err() != nil, isOver(err):
-		m.store.Logger().Warn("the registration is over", "partition", m.name, "registration", m.registration, "error", err)
-		return nil
-	default:
+	case ctx.Err() == nil && !isOver(err):
 		return err
 	}
+	m.store.Logger().Warn("the registration is over", "partition", m.name, "registration", m.registration, "error", err)
+	return nil
 }
 
 // causeOf returns with what cause the bodies' contexts end after err.

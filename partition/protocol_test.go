@@ -465,6 +465,26 @@ func TestWipedAndRestored(t *testing.T) {
 	}
 }
 
+// Catches: claims that a restore has brought back after their Run had ended,
+// kept by a session that lives on.
+func TestRestoredAfterRunHasEnded(t *testing.T) {
+	bubble(t, partition.Options{Slots: 2}, func(s *scene) {
+		s.overlap = true
+		a := s.start("a")
+		s.start("b")
+		time.Sleep(3 * time.Second)
+		s.wantShares("at first", "a:1 b:1")
+		snapshot := s.server.Snapshot()
+		a.stop()
+		time.Sleep(2 * time.Second)
+		s.wantShares("after a has left", "b:2")
+		s.server.Restore(snapshot)
+		time.Sleep(2 * ttl)
+		s.wantShares("after the restore", "b:2")
+		a.part.Close()
+	})
+}
+
 func TestStrictWaits(t *testing.T) {
 	bubble(t, partition.Options{Slots: 1, Strict: ttl}, func(s *scene) {
 		a := s.open("a")

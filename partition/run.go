@@ -88,7 +88,7 @@ func (p *Partition) run(ctx context.Context, reg *membership.Registration, body 
 		}
 		err = p.checkKey(standing)
 		if err == nil {
-			err = newMember(p, reg, standing, body, ctx).serve(ctx)
+			err = newMember(ctx, p, standing, body).serve(ctx)
 		}
 		p.retire(standing)
 		if err != nil {

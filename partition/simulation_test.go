@@ -85,7 +85,6 @@ type simulation struct {
 	spans    []*simSpan
 	snapshot *memory.Snapshot
 	highest  map[int]uint64 // per slot: the token of its last guarded write
-	snapHigh map[int]uint64
 }
 
 type simProcess struct {

@@ -173,7 +173,7 @@ func largePlan(t *testing.T, env *drivertest.Env) {
 func (f *field) keys(t testing.TB) (keys []string, err error) {
 	t.Helper()
 	_, store := f.open(t)
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	read, err := store.Read(t.Context(), driver.Key("partition/p/plan"), driver.Dir("partition/p/line"), driver.Dir("partition/p/claims"))
 	for _, entries := range read {
 		for _, e := range entries {
