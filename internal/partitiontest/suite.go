@@ -235,15 +235,12 @@ func (f *field) finish(t testing.TB, allowed time.Duration) {
 func (f *field) gaps(since time.Time) (gaps []time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i, b := range f.spans {
-		for _, a := range slices.Backward(f.spans[:i]) {
-			if a.slot.Number() == b.slot.Number() {
-				if !b.start.Before(since) {
-					gaps = append(gaps, b.start.Sub(a.end))
-				}
-				break
-			}
+	last := make(map[int]*span)
+	for _, b := range f.spans {
+		if a := last[b.slot.Number()]; a != nil && !b.start.Before(since) {
+			gaps = append(gaps, b.start.Sub(a.end))
 		}
+		last[b.slot.Number()] = b
 	}
 	slices.Sort(gaps)
 	return gaps
