@@ -40,10 +40,10 @@ func (m *member) list(ctx context.Context) (*others, error) {
 // evidence is what lists have shown of the slots that the member is to claim,
 // since it read the present plan.
 type evidence struct {
-	held     map[int]map[string]bool // who was seen to hold a slot
-	released map[int]bool            // such a one was seen without it
-	freeAt   map[int]time.Time       // since when nobody was seen to hold it
-	due      time.Time               // when the next of them has waited long enough
+	held     map[int]map[string]uint64 // whose claims, created when, were seen to hold a slot
+	released map[int]bool              // such claims were seen without it
+	freeAt   map[int]time.Time         // since when nobody was seen to hold it
+	due      time.Time                 // when the next of them has waited long enough
 }
 
 // reset is called when the plan has changed.
@@ -52,10 +52,11 @@ func (e *evidence) reset() { *e = evidence{} }
 // free returns which of the wanted slots nobody else may run, and whose claims
 // hold others of them. With strict a slot has to be seen released, by a member
 // that lives on, or to be free for so long: its holder's claims may have gone
-// before their time.
+// before their time. Claims that were created again are no release: a create
+// that was given up may land after they were deleted by hand.
 func (e *evidence) free(wanted []int, o *others, strict time.Duration) (free []int, blocking map[string]bool) {
 	if e.held == nil {
-		*e = evidence{held: make(map[int]map[string]bool), released: make(map[int]bool), freeAt: make(map[int]time.Time)}
+		*e = evidence{held: make(map[int]map[string]uint64), released: make(map[int]bool), freeAt: make(map[int]time.Time)}
 	}
 	blocking = make(map[string]bool)
 	e.due = time.Time{}
@@ -74,10 +75,10 @@ func (e *evidence) free(wanted []int, o *others, strict time.Duration) (free []i
 				holders++
 				blocking[registration] = true
 				if e.held[k] == nil {
-					e.held[k] = make(map[string]bool)
+					e.held[k] = make(map[string]uint64)
 				}
-				e.held[k][registration] = true
-			case e.held[k][registration]:
+				e.held[k][registration] = o.created[registration]
+			case e.held[k][registration] == o.created[registration]:
 				e.released[k] = true
 			}
 		}

@@ -530,6 +530,42 @@ func TestStrictHolderThatCannotRead(t *testing.T) {
 	})
 }
 
+// Catches: claims that were deleted by hand and created again, by a commit that
+// lands late, taken for a release.
+func TestStrictClaimsThatAreCreatedAgain(t *testing.T) {
+	bubble(t, partition.Options{Slots: 1, Strict: ttl}, func(s *scene) {
+		a := s.open("a")
+		creates := func(txn driver.Txn) bool {
+			return txn.Ops[0].Kind == driver.OpCreate && strings.Contains(txn.Ops[0].Key, "/claims/")
+		}
+		late := a.faults.NextCommit(creates, faults.Fault{LandLater: 20 * time.Second})
+		a.run()
+		<-late.Hit()
+		lands := time.Now().Add(20 * time.Second)
+		time.Sleep(ttl + 3*time.Second)
+		b := s.start("b")
+		time.Sleep(2 * time.Second)
+		s.wantRuns("at first", "a")
+		for range 2000 {
+			a.faults.Next(faults.Read, faults.Fault{Refuse: true})
+			a.faults.Next(faults.Watch, faults.Fault{Refuse: true})
+		}
+		a.faults.CutWatches()
+		b.putPlan("b")
+		time.Sleep(time.Until(lands) - 100*time.Millisecond)
+		for _, key := range keysIn(s.server, "/claims/a") {
+			s.server.Delete(key)
+		}
+		time.Sleep(200 * time.Millisecond)
+		if keys := keysIn(s.server, "/claims/a"); len(keys) != 1 {
+			s.t.Fatalf("claims of a: %q", keys)
+		}
+		s.start("c") // b has a look
+		time.Sleep(ttl + time.Second)
+		s.wantRuns("after a TTL", "b")
+	})
+}
+
 // Catches: acting on a plan that is older than one that was seen.
 func TestOlderPlanIsNotActedOn(t *testing.T) {
 	bubble(t, partition.Options{Slots: 1}, func(s *scene) {
