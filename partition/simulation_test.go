@@ -2,9 +2,7 @@ package partition_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -17,13 +15,9 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/internal/seeds"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
-)
-
-var (
-	simSeeds = flag.Int("seeds", 2000, "how many seeds TestSimulation runs")
-	simSeed  = flag.Uint64("seed", 0, "the one seed to run, 0 for all")
 )
 
 const (
@@ -36,13 +30,7 @@ const (
 // the library only what its users see. A seed that fails is printed; -seed runs
 // it again.
 func TestSimulation(t *testing.T) {
-	if *simSeed != 0 {
-		simulate(t, *simSeed)
-		return
-	}
-	for seed := range uint64(*simSeeds) {
-		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
-	}
+	seeds.Run(t, 300, simulate)
 }
 
 func simulate(t *testing.T, seed uint64) {
@@ -124,12 +112,8 @@ func (s *simulation) start(id string) {
 		Refuse: .03, LoseReply: .03, LandLater: .05, Hollow: .05, Slow: .2,
 		MaxDelay: simMaxDelay, MaxLate: 3 * ttl,
 	})
-	opts := &backend.Options{TTL: ttl}
-	if *simSeed != 0 {
-		opts.Logger = slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("process", id)
-	}
 	var err error
-	if p.store, err = backend.New(p.faults, opts); err != nil {
+	if p.store, err = backend.New(p.faults, &backend.Options{TTL: ttl}); err != nil {
 		s.t.Fatal(err)
 	}
 	group, err := membership.New(p.store, "g", nil)
