@@ -10,6 +10,8 @@
 //	identifiers that no other process gets                   counter.Sequence
 //	counting what happens too often to wait for              counter.Tally
 //	who the other processes are, and where                   membership
+//	work cut into slots, each run by one of them (in the     partition
+//	making: not yet measured with real processes killed)
 //	a worker that goes on where the last one was             restart.Checkpoint
 //	a process that drains, restarts its parts, and starts    restart
 //	before or after what it depends on
