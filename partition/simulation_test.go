@@ -30,7 +30,7 @@ const (
 // the library only what its users see. A seed that fails is printed; -seed runs
 // it again.
 func TestSimulation(t *testing.T) {
-	seeds.Run(t, 300, simulate)
+	seeds.Run(t, 60, simulate)
 }
 
 func simulate(t *testing.T, seed uint64) {
