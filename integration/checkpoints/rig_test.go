@@ -138,7 +138,7 @@ func (r *rig) start() *worker {
 			return
 		}
 		_ = w.cmd.Process.Kill()
-		_ = <-w.done // killed
+		<-w.done //nolint:errcheck // It was killed.
 		if r.t.Failed() {
 			content, _ := os.ReadFile(w.log)
 			r.t.Logf("log of %s:\n%s", w.id, bytes.TrimSpace(content[max(0, len(content)-3000):]))
@@ -159,7 +159,7 @@ func (r *rig) signal(w *worker, sig syscall.Signal) {
 func (r *rig) kill(w *worker) {
 	r.t.Helper()
 	r.signal(w, syscall.SIGKILL)
-	_ = <-w.done // killed
+	<-w.done //nolint:errcheck // It was killed.
 	w.done = nil
 }
 
