@@ -206,7 +206,7 @@ func goBlock(page string) (string, error) {
 }
 
 func (s *stage) tour(dir string) error {
-	_, usage, err := s.run(dir, "go", "run", root+"/examples/tour@"+version, "-h")
+	usage, _, err := s.run(dir, "go", "run", root+"/examples/tour@"+version, "-h")
 	if err != nil {
 		return err
 	}
