@@ -48,7 +48,8 @@
 //
 // # Self-preservation
 //
-// When more than half of the members vanish within a TTL without having left,
+// When more than half of the members vanish within a TTL without having left
+// (who has registered again by the time that this process hears of it counts),
 // something has befallen the store, or the way to it, rather than the members:
 // a wipe, a restore, leases lost by a fault. The view then holds them, marked
 // Member.Held, for Options.GracePeriod. A Leave is never held back: it replaces

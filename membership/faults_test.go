@@ -191,6 +191,37 @@ func TestSelfPreservation(t *testing.T) {
 	})
 }
 
+// Who lost its entry and has another by the time that this process hears of the
+// store again has vanished like those who are still missing.
+func TestSelfPreservationSeenLate(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		o, all, _ := crowd(t, server, nil, "a", "b", "c", "d", "e")
+		seen := o.watch()
+		seen.take()
+		o.driver.Cut()
+		for _, p := range all {
+			p.driver.Cut()
+		}
+		time.Sleep(2 * ttl)
+		wantKeys(t, "in the outage", server)
+		for _, p := range all[2:] {
+			p.driver.Heal()
+		}
+		time.Sleep(ttl)
+		wantKeys(t, "when most are back", server, "c", "d", "e")
+		o.driver.Heal()
+		time.Sleep(ttl)
+		if v := o.group.View(); v.Held() != 2 || v.Stale {
+			t.Errorf("%d are held, stale %t", v.Held(), v.Stale)
+		}
+		all[0].driver.Heal()
+		all[1].driver.Heal()
+		time.Sleep(ttl)
+		wantKeys(t, "when all are back", server, "a", "b", "c", "d", "e")
+		seen.want(t, "in all", "")
+	})
+}
+
 func TestGracePeriod(t *testing.T) {
 	for _, grace := range []time.Duration{time.Minute, -1} {
 		bubble(t, func(t *testing.T, server *memory.Server) {

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -19,6 +20,9 @@ type roster struct {
 	shown  []Member      // by ID
 	absent map[string]*absence
 	gone   []departure // who was let go lately without having left
+	// back is when a member, by ID, was seen to have another entry than before
+	// this process lost sight of the store: others may have been back earlier.
+	back map[string]time.Time
 }
 
 // absence is of a member that is held.
@@ -65,7 +69,10 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 	r.gone = slices.DeleteFunc(r.gone, func(d departure) bool {
 		return s.holders[d.id] != nil || now.Sub(d.at) > ttl
 	})
-	lost := len(absent) + len(r.gone)
+	maps.DeleteFunc(r.back, func(id string, at time.Time) bool {
+		return s.holders[id] == nil || now.Sub(at) > ttl
+	})
+	lost := len(absent) + len(r.gone) + len(r.back)
 	if r.grace >= 0 && 2*lost > len(r.shown)+len(r.gone) {
 		for _, a := range absent {
 			if !a.preserved {
@@ -87,6 +94,17 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 		slices.SortFunc(members, byID)
 	}
 	return members, preserving
+}
+
+// sees takes note of what has come about while the store was away, given the
+// first state after that.
+func (r *roster) sees(s *state, now time.Time) {
+	for _, m := range r.shown {
+		if h := s.holders[m.ID]; h != nil && h.doc.Incarnation == m.Incarnation && h.name != m.Registration {
+			r.back[m.ID] = now
+		}
+	}
+	r.again(now)
 }
 
 // again begins the time of all who are held anew: nobody could come back while
