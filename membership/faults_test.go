@@ -64,6 +64,28 @@ func TestStrayEntriesAreSwept(t *testing.T) {
 	})
 }
 
+// A creation that lands late is as old as its incarnation, whether that lives
+// or has been superseded meanwhile.
+func TestLateEntryOfTheOlder(t *testing.T) {
+	for name, slow := range map[string]time.Duration{"after it was cleared up": 0, "before": 5 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, server *memory.Server) {
+				a, b := start(t, server, nil), start(t, server, nil)
+				a.faults.Next(faults.Commit, faults.Fault{LandLater: 5 * time.Second})
+				old := a.join("x")
+				a.faults.Next(faults.Commit, faults.Fault{Delay: slow})
+				time.Sleep(2 * time.Second)
+				next := b.join("x")
+				time.Sleep(10 * time.Second)
+				if next.Context().Err() != nil || !errors.Is(context.Cause(old.Context()), membership.ErrSuperseded) {
+					t.Errorf("the newer ended with %v, the older with %v", context.Cause(next.Context()), context.Cause(old.Context()))
+				}
+				b.wantIDs("in the end", "x")
+			})
+		})
+	}
+}
+
 func TestUpdateInDoubt(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a, b := start(t, server, nil), start(t, server, nil)

@@ -11,7 +11,7 @@ import (
 // clearUp takes out of the store what a membership that has ended left there.
 func (r *Registration) clearUp() {
 	r.mu.Lock()
-	sent, session := r.sent, r.session
+	sent, session, inDoubt := r.sent, r.session, r.inDoubt
 	r.mu.Unlock()
 	g := r.group
 	if !sent || g.life.Err() != nil {
@@ -20,13 +20,21 @@ func (r *Registration) clearUp() {
 	}
 	what := "leaving membership " + g.name
 	if errors.Is(context.Cause(r.life), ErrSuperseded) {
-		// No mark: the ID goes on. What is not deleted goes with the session.
+		// The ID goes on, so there is a mark only if another entry of this
+		// incarnation may land. What is not deleted goes with the session.
 		ctx, cancel := joinContexts(g.life, session.Context())
 		defer cancel(nil)
-		_ = g.store.Retry(ctx, what, r.withdraw)
+		if inDoubt != session {
+			_ = g.store.Retry(ctx, what, r.withdraw)
+			return
+		}
+		_ = g.store.Retry(ctx, what, func(ctx context.Context) error { return r.depart(ctx, 0) })
 		return
 	}
-	r.failed = g.store.Retry(g.life, what, r.depart)
+	r.mu.Lock()
+	first := r.first
+	r.mu.Unlock()
+	r.failed = g.store.Retry(g.life, what, func(ctx context.Context) error { return r.depart(ctx, first) })
 }
 
 // last returns the name of the entry that may be in the store. If there is
@@ -47,8 +55,9 @@ func (r *Registration) withdraw(ctx context.Context) error {
 
 // depart puts the mark in place of the entry, in one commit: whoever sees the
 // entry gone sees why. An entry that is gone already gets its mark too, since
-// others may hold the member in their views.
-func (r *Registration) depart(ctx context.Context) error {
+// others may hold the member in their views. The mark hides this incarnation,
+// and those that came to the ID before since.
+func (r *Registration) depart(ctx context.Context, since uint64) error {
 	key := r.key(r.last())
 	for {
 		read, err := r.group.store.Read(ctx, driver.Key(key), driver.Key(key+leftSuffix))
@@ -58,9 +67,7 @@ func (r *Registration) depart(ctx context.Context) error {
 		if len(read[1]) > 0 {
 			return nil
 		}
-		r.mu.Lock()
-		doc := leftDocument{ID: r.doc.ID, Incarnation: r.incarnation, Since: r.first}
-		r.mu.Unlock()
+		doc := leftDocument{ID: r.doc.ID, Incarnation: r.incarnation, Since: since}
 		ops := []driver.Op{driver.Create(key+leftSuffix, encode(doc))}
 		if len(read[0]) > 0 {
 			ops = append(ops, driver.Delete(key, read[0][0].Version))

@@ -38,9 +38,10 @@ type Registration struct {
 	pending  string        // the name of an entry that is being created, or may be there
 	lastName string        // the name of the last one that was
 	session  *backend.Session
-	first    uint64 // when the incarnation first came to the store, 0 if not known
-	sent     bool   // an entry may be in the store
-	failed   error  // why Leave could not be done
+	inDoubt  *backend.Session // a creation under it may land yet
+	first    uint64           // when the incarnation first came to the store, 0 if not known
+	sent     bool             // an entry may be in the store
+	failed   error            // why Leave could not be done
 }
 
 // Standing is one entry of a Registration in the store, which goes with one

@@ -46,7 +46,16 @@ func newState(last *state, dir string, entries []backend.Entry, now time.Time, c
 			s.mark(r)
 		}
 	}
+	first := make(map[string]uint64, len(s.records)) // by incarnation: its rank
 	for _, r := range s.records {
+		if rank, ok := first[r.doc.Incarnation]; !r.left && (!ok || r.rank() < rank) {
+			first[r.doc.Incarnation] = r.rank()
+		}
+	}
+	for _, r := range s.records {
+		if r.rank() > first[r.doc.Incarnation] {
+			continue // sent before another, landed after it
+		}
 		if !r.left && !s.hidden(r) && (s.holders[r.id] == nil || newer(s.holders[r.id], r) < 0) {
 			s.holders[r.id] = r
 		}

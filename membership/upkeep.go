@@ -75,6 +75,11 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 	result, err := r.group.store.Commit(ctx, driver.Txn{
 		Ops: []driver.Op{driver.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
 	})
+	if errors.Is(err, backend.ErrIndeterminate) {
+		r.mu.Lock()
+		r.inDoubt = session
+		r.mu.Unlock()
+	}
 	switch {
 	case err == nil && result.Applied:
 	case err == nil:
