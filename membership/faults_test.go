@@ -73,7 +73,9 @@ func TestLateEntryOfTheOlder(t *testing.T) {
 				a, b := start(t, server, nil), start(t, server, nil)
 				a.faults.Next(faults.Commit, faults.Fault{LandLater: 5 * time.Second})
 				old := a.join("x")
-				a.faults.Next(faults.Commit, faults.Fault{Delay: slow})
+				for range 2 { // to clear up, and to sweep
+					a.faults.Next(faults.Commit, faults.Fault{Delay: slow})
+				}
 				time.Sleep(2 * time.Second)
 				next := b.join("x")
 				time.Sleep(10 * time.Second)
