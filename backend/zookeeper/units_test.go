@@ -64,6 +64,21 @@ func TestAge(t *testing.T) {
 	}
 }
 
+// TestEntries: a parent that was made for a key to lie in has no data, and what
+// somebody else put there has not ours.
+func TestEntries(t *testing.T) {
+	stat := &zk.Stat{Czxid: 3, Mzxid: 5, Version: 1, EphemeralOwner: 0x1f}
+	for _, data := range []string{"", "x", "{}"} {
+		if e, ok := toEntry("/q/a", []byte(data), stat, 2); ok {
+			t.Errorf("the data %q are taken for the key %+v", data, e)
+		}
+	}
+	want := driver.Entry{Key: "q/a", Value: []byte("1"), Created: 3, Modified: 5, Version: toVersion(1, 2), Lease: "0x1f"}
+	if e, ok := toEntry("/q/a", []byte("=1"), stat, 2); !ok || !reflect.DeepEqual(e, want) {
+		t.Errorf("the entry is %+v, %t, want %+v", e, ok, want)
+	}
+}
+
 func TestVersions(t *testing.T) {
 	for _, version := range []int32{0, 1, math.MaxInt32, math.MinInt32, -2} {
 		v := toVersion(version, 3)
