@@ -1,0 +1,43 @@
+// Package tour runs the tour of the examples on real clusters of three servers;
+// its own tests run it on etcd.
+package tour
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/integration/cluster"
+)
+
+func TestTourConsul(t *testing.T) {
+	run(t, "consul", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) })
+}
+
+func TestTourZooKeeper(t *testing.T) {
+	run(t, "zookeeper", func() (*cluster.Cluster, error) { return cluster.StartZooKeeper(cluster.ZooKeeperConfig{}) })
+}
+
+// run takes the tour, which checks itself what it shows.
+func run(t *testing.T, store string, start func() (*cluster.Cluster, error)) {
+	c, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	exe := filepath.Join(t.TempDir(), "tour")
+	if out, err := exec.Command("go", "build", "-C", "../../examples", "-o", exe, "./tour").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	began := time.Now()
+	out, err := exec.CommandContext(ctx, exe, "-store", store+"://"+strings.Join(c.Addrs(), ",")).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "Done in") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("it took %v", time.Since(began).Round(100*time.Millisecond))
+}
