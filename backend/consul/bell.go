@@ -25,9 +25,9 @@ type bell struct {
 	mu      sync.Mutex
 	running bool
 	guests  map[*guest]struct{}
-	// kicked ends the query under way: there are new guests.
-	kicked context.CancelFunc
-	again  bool // kicked while no query was under way
+	give    context.CancelFunc // ends the query under way
+
+	kicks chan struct{} // holds one when there are other guests
 }
 
 // guest is a watch that the bell serves.
@@ -45,6 +45,7 @@ type guest struct {
 func (b *bell) init(d *Driver) {
 	b.d = d
 	b.guests = make(map[*guest]struct{})
+	b.kicks = make(chan struct{}, 1)
 }
 
 // follow watches target until ctx ends or the bell fails.
@@ -98,37 +99,45 @@ func (b *bell) enter(g *guest) error {
 
 func (b *bell) leave(g *guest) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	delete(b.guests, g)
-	last := len(b.guests) == 0
-	b.mu.Unlock()
-	if last {
-		b.kick()
-	}
 }
 
 // kick makes the bell look at its guests.
 func (b *bell) kick() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.again = true
-	if b.kicked != nil {
-		b.kicked()
+	select {
+	case b.kicks <- struct{}{}:
+	default:
 	}
 }
 
-// present returns the guests and their common directory; when there are none
-// the bell has stopped.
+// yield makes the bell give up its connection, and ask again.
+func (b *bell) yield() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.give != nil {
+		b.give()
+	}
+}
+
+// present returns the guests and their common directory.
 func (b *bell) present() (guests []*guest, prefix string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.again = false
 	targets := make([]driver.Target, 0, len(b.guests))
 	for g := range b.guests {
 		guests = append(guests, g)
 		targets = append(targets, g.target)
 	}
-	b.running = len(guests) > 0
 	return guests, common(targets)
+}
+
+// stops reports whether the bell stops, since there are no guests.
+func (b *bell) stops() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.running = len(b.guests) > 0
+	return !b.running
 }
 
 // run rings until nobody listens. A failure ends the watches of all guests;
@@ -137,9 +146,12 @@ func (b *bell) run(ctx context.Context) {
 	var index uint64
 	var at string
 	for {
+		if b.stops() {
+			return
+		}
 		guests, prefix := b.present()
 		if len(guests) == 0 {
-			return
+			continue
 		}
 		all := false
 		if prefix != at || index == 0 {
@@ -160,7 +172,7 @@ func (b *bell) run(ctx context.Context) {
 		}
 		rung, err := b.await(ctx, prefix, index)
 		switch {
-		case errors.Is(err, errKicked):
+		case errors.Is(err, errElsewhere), errors.Is(err, errYielded):
 			continue
 		case err != nil:
 			b.fail(err)
@@ -175,7 +187,7 @@ func (b *bell) run(ctx context.Context) {
 			}
 		default:
 			index = rung
-			b.stale(guests)
+			b.stale()
 		}
 		if wait := ringing - time.Since(started); wait > 0 {
 			timer := time.NewTimer(wait)
@@ -188,11 +200,16 @@ func (b *bell) run(ctx context.Context) {
 	}
 }
 
-var errKicked = errors.New("kicked")
+var (
+	errElsewhere = errors.New("there are guests elsewhere")
+	errYielded   = errors.New("gave its connection to a call")
+)
 
 // stale marks guests as to be read again.
-func (b *bell) stale(guests []*guest) {
-	for _, g := range guests {
+func (b *bell) stale() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for g := range b.guests {
 		g.served = false
 	}
 }
@@ -238,30 +255,51 @@ func (b *bell) ask(ctx context.Context, prefix string, after uint64) (index uint
 	return index, nil
 }
 
-// await waits for the bell to ring.
+// await waits for the bell to ring. It serves those who come meanwhile: what
+// changes after that rings too. The query goes on even if nobody listens any
+// more, since a server keeps one that was abandoned as long as another: it is
+// given up only for guests who are not below prefix.
 func (b *bell) await(ctx context.Context, prefix string, after uint64) (uint64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	query, cancel := context.WithCancelCause(ctx)
 	b.mu.Lock()
-	if b.again {
-		b.mu.Unlock()
-		return 0, errKicked
-	}
-	b.kicked = func() { cancel(errKicked) }
+	b.give = func() { cancel(errYielded) }
 	b.mu.Unlock()
 	stop := context.AfterFunc(b.d.health.recovery(), func() { cancel(errRecovered) })
-	defer stop()
-	index, err := b.ask(ctx, prefix, after)
-	b.mu.Lock()
-	b.kicked = nil
-	b.mu.Unlock()
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errKicked):
-		return 0, errKicked
-	case errors.Is(cause, errRecovered):
-		return 0, nil
+	var index uint64
+	var err error
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		index, err = b.ask(query, prefix, after)
+	}()
+	defer func() {
+		stop()
+		cancel(nil)
+		<-answered
+		b.mu.Lock()
+		b.give = nil
+		b.mu.Unlock()
+	}()
+	for {
+		select {
+		case <-answered:
+			switch cause := context.Cause(query); {
+			case errors.Is(cause, errYielded):
+				return 0, errYielded
+			case errors.Is(cause, errRecovered):
+				return 0, nil
+			}
+			return index, err
+		case <-b.kicks:
+			guests, shared := b.present()
+			if len(guests) > 0 && !strings.HasPrefix(shared, prefix) {
+				return 0, errElsewhere
+			}
+			if err := b.serve(ctx, guests, false); err != nil {
+				return 0, err
+			}
+		}
 	}
-	return index, err
 }
 
 // serve reads for the guests that were not served yet, or for all.

@@ -11,6 +11,12 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
+// maxCalls bounds the calls under way, save those that keep sessions. A client
+// keeps few connections that are idle (net/http two, api.DefaultConfig one more
+// than there are processors), so in a burst nearly each call opens one and
+// closes it, and closing takes its time: they add up to a few times as many.
+const maxCalls = 16
+
 // starving is how long a short call waits for a connection before a blocking
 // query is made to give its own up.
 const starving = 150 * time.Millisecond
@@ -25,10 +31,24 @@ type request struct {
 // unsent reports whether it is certain that nothing was sent.
 func (r *request) unsent() bool { return r.asked.Load() && !r.connected.Load() }
 
-// short runs do, one request that the server answers at once, with a context
+// short runs do, one request that the server answers at once, when fewer than
+// maxCalls are under way.
+func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
+	select {
+	case d.calls <- struct{}{}:
+		defer func() { <-d.calls }()
+		return d.watched(ctx, do)
+	case <-ctx.Done():
+		r := new(request)
+		r.asked.Store(true)
+		return r, ctx.Err()
+	}
+}
+
+// watched runs do, one request that the server answers at once, with a context
 // that watches it. It sees to it that blocking queries do not keep it from a
 // connection, where the client's transport bounds their number.
-func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
+func (d *Driver) watched(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
 	r := new(request)
 	var mu sync.Mutex
 	var relief *time.Timer
@@ -55,7 +75,7 @@ func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) 
 					return
 				}
 				if !d.queries.shed() {
-					d.bell.kick() // it queues again, behind this call
+					d.bell.yield() // it queues again, behind this call
 				}
 				relief.Reset(starving)
 			})
@@ -70,13 +90,14 @@ func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) 
 	})
 	err := do(ctx)
 	stop()
-	d.health.note(err)
+	d.health.note(err, d.queries.spare)
 	return r, err
 }
 
 // health remembers whether the last call got through. When one does after one
 // that did not, blocking queries are asked again: they may hang on connections
-// that died in silence.
+// that died in silence. Where calls fail again and again that is not done each
+// time, since the server may well be there and keep the abandoned ones.
 type health struct {
 	mu        sync.Mutex
 	failing   bool
@@ -86,7 +107,7 @@ type health struct {
 
 func (h *health) init() { h.next, h.recovered = context.WithCancel(context.Background()) }
 
-func (h *health) note(err error) {
+func (h *health) note(err error, spare func() bool) {
 	var status api.StatusError
 	answered := err == nil || errors.As(err, &status)
 	h.mu.Lock()
@@ -97,8 +118,10 @@ func (h *health) note(err error) {
 		h.failing = true
 	case h.failing:
 		h.failing = false
-		h.recovered()
-		h.init()
+		if spare() {
+			h.recovered()
+			h.init()
+		}
 	}
 }
 

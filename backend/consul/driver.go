@@ -75,7 +75,8 @@ type Driver struct {
 	idle   chan struct{} // closed when the last of them has ended after Close
 	leases map[string]*lease
 
-	granted atomic.Bool // a session, ever
+	calls   chan struct{} // see maxCalls
+	granted atomic.Bool   // a session, ever
 
 	indexes indexes
 	queries queries
@@ -103,7 +104,7 @@ func NewDriver(client *api.Client, options *Options) (*Driver, error) {
 			return nil, fmt.Errorf("%w: the client sends the header %s", driver.ErrInvalid, header)
 		}
 	}
-	d := &Driver{client: client, opts: opts, idle: make(chan struct{}), leases: make(map[string]*lease)}
+	d := &Driver{client: client, opts: opts, calls: make(chan struct{}, maxCalls), idle: make(chan struct{}), leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	d.indexes.generation, d.indexes.began = 1, d.health.again
 	d.queries.limit = opts.MaxBlockingQueries - 1 // one is the bell's

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -289,4 +291,53 @@ func TestRenewals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCallsAreBounded: calls of a burst queue up, so that a process stays
+// within the connections that a server allows its address; what keeps the
+// session does not wait behind them.
+func TestCallsAreBounded(t *testing.T) {
+	f := newFake(t)
+	var s sessions
+	var waiting atomic.Int64
+	release := make(chan struct{})
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+		if s.serve(w, r, body) {
+			return true
+		}
+		waiting.Add(1)
+		<-release
+		return false
+	})
+	d := f.open(t, nil, nil)
+	lease, err := d.Grant(t.Context(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 3 * maxCalls {
+		all.Go(func() {
+			if _, err := d.Read(t.Context(), driver.Key("q/a")); err != nil {
+				t.Errorf("Read: %v", err)
+			}
+		})
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for waiting.Load() < maxCalls && time.Now().Before(deadline) {
+		runtime.Gosched()
+	}
+	if _, err := lease.Renew(t.Context()); err != nil {
+		t.Errorf("Renew: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	create := driver.Txn{Ops: []driver.Op{driver.Create("q/b", nil)}}
+	if _, err := d.Commit(ctx, create); !errors.Is(err, driver.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a commit that never had its turn: %v, want ErrUnavailable with the context's error", err)
+	}
+	if n := waiting.Load(); n != maxCalls {
+		t.Errorf("%d calls at a time, want %d", n, maxCalls)
+	}
+	close(release)
+	all.Wait()
 }

@@ -45,7 +45,7 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		TTL:       ttl.String(),
 	}
 	var id string
-	_, err = d.short(call, func(ctx context.Context) (err error) {
+	_, err = d.watched(call, func(ctx context.Context) (err error) {
 		id, _, err = d.client.Session().CreateNoChecks(entry, writing(ctx))
 		return err
 	})
@@ -128,7 +128,7 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if err := l.lookUp(call); err != nil {
 		return 0, l.d.ended(call, err)
 	}
-	_, err = l.d.short(call, func(ctx context.Context) error {
+	_, err = l.d.watched(call, func(ctx context.Context) error {
 		// Session.Renew would do the same, but keeps a refusal's text.
 		var entries []*api.SessionEntry
 		_, err := l.d.client.Raw().Write("/v1/session/renew/"+l.id, nil, &entries, writing(ctx))
@@ -162,7 +162,7 @@ func (l *lease) lookUp(ctx context.Context) error {
 }
 
 func (l *lease) there(ctx context.Context) (there bool, _ error) {
-	_, err := l.d.short(ctx, func(ctx context.Context) error {
+	_, err := l.d.watched(ctx, func(ctx context.Context) error {
 		entry, meta, err := l.d.client.Session().Info(l.id, consistent(ctx))
 		if err != nil {
 			return err
@@ -188,7 +188,7 @@ func (l *lease) Revoke(ctx context.Context) error {
 	}
 	defer end()
 	for range 2 {
-		_, err := l.d.short(call, func(ctx context.Context) error {
+		_, err := l.d.watched(call, func(ctx context.Context) error {
 			_, err := l.d.client.Session().Destroy(l.id, writing(ctx))
 			return err
 		})

@@ -3,16 +3,23 @@ package consul
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 )
 
 var errShed = errors.New("gave its connection to another call")
 
 // queries bounds the blocking queries of single targets.
+//
+// A server does not notice that nobody waits for a blocking query any more: it
+// keeps it, and with it the connection, until there is a change or the wait is
+// over. So one that was abandoned counts until then.
 type queries struct {
-	mu    sync.Mutex
-	limit int
-	open  map[*query]struct{}
+	mu        sync.Mutex
+	limit     int
+	open      map[*query]struct{}
+	abandoned []time.Time // until when each is kept
 }
 
 // query is the right to one of them.
@@ -23,7 +30,7 @@ type query struct{ shed context.CancelCauseFunc }
 func (q *queries) take(ctx context.Context) (*query, context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.open) >= q.limit {
+	if len(q.open)+q.kept() >= q.limit {
 		return nil, ctx
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -33,6 +40,28 @@ func (q *queries) take(ctx context.Context) (*query, context.Context) {
 	}
 	q.open[one] = struct{}{}
 	return one, ctx
+}
+
+// kept returns how many abandoned queries the server may keep; q.mu is held.
+func (q *queries) kept() int {
+	now := time.Now()
+	q.abandoned = slices.DeleteFunc(q.abandoned, func(until time.Time) bool { return now.After(until) })
+	return len(q.abandoned)
+}
+
+// spare reports whether all may be abandoned and asked again: that makes three
+// times the limit at most.
+func (q *queries) spare() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.kept() <= q.limit
+}
+
+// abandon notes a query that a server keeps until an instant at the latest.
+func (q *queries) abandon(until time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.abandoned = append(q.abandoned, until)
 }
 
 func (q *queries) give(one *query) {

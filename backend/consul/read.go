@@ -170,9 +170,15 @@ func (d *Driver) query(ctx context.Context, m mark, t driver.Target, after uint6
 // rules (it adds up to a sixteenth to the wait), and a grace, but no longer.
 func (d *Driver) patiently(ctx context.Context, ask func(context.Context) error) error {
 	grace := max(d.opts.Wait/8, time.Second)
-	ctx, cancel := context.WithTimeout(ctx, d.opts.Wait+d.opts.Wait/16+grace)
+	wait := d.opts.Wait + d.opts.Wait/16
+	until := time.Now().Add(wait)
+	ctx, cancel := context.WithTimeout(ctx, wait+grace)
 	defer cancel()
-	return ask(ctx)
+	err := ask(ctx)
+	if err != nil && ctx.Err() != nil {
+		d.queries.abandon(until)
+	}
+	return err
 }
 
 // entries picks from pairs what belongs to t, by key.

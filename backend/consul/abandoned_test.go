@@ -1,0 +1,124 @@
+package consul
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/backend/driver"
+)
+
+// blocking returns how many blocking queries of targets, and of the bell, were
+// ever asked.
+func (f *fake) blocking() (own, bell int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range f.asked {
+		switch {
+		case !strings.Contains(a, "index="):
+		case strings.Contains(a, "keys="):
+			bell++
+		default:
+			own++
+		}
+	}
+	return own, bell
+}
+
+// watchOnce watches a key until it was shown, and a moment longer.
+func watchOnce(t *testing.T, f *fake, d *Driver, key string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	own, bell := f.blocking()
+	_ = d.Watch(ctx, driver.Key(key), func([]driver.Entry) {
+		go func() {
+			defer cancel()
+			for deadline := time.Now().Add(50 * time.Millisecond); time.Now().Before(deadline); {
+				if o, b := f.blocking(); o > own || b > bell {
+					return // it has begun to wait
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	})
+	if ctx.Err() != context.Canceled {
+		t.Fatalf("the watch of %s showed nothing", key)
+	}
+}
+
+// TestAbandonedQueriesCount: a server keeps a blocking query, and its
+// connection, though nobody waits for it any more. Watches that come and go
+// cost no more of them than watches that stay.
+func TestAbandonedQueriesCount(t *testing.T) {
+	f := newFake(t)
+	d := f.open(t, &Options{MaxBlockingQueries: 4}, nil)
+	f.set("q/dir/a", []byte("1"))
+	for i := range 20 {
+		watchOnce(t, f, d, fmt.Sprintf("q/dir/%d", i%5))
+	}
+	if own, bell := f.blocking(); own > 3 || bell > 1 {
+		t.Errorf("%d blocking queries of keys and %d of the bell, want 3 and 1 at most", own, bell)
+	}
+	d.queries.mu.Lock()
+	for i := range d.queries.abandoned {
+		d.queries.abandoned[i] = time.Now().Add(-time.Second)
+	}
+	d.queries.mu.Unlock()
+	before, _ := f.blocking()
+	watchOnce(t, f, d, "q/dir/a")
+	if own, _ := f.blocking(); own != before+1 {
+		t.Error("a query whose wait is over still counts")
+	}
+}
+
+// TestGuestsComeToAQueryUnderWay: many watches that come one after the other
+// to the bell do not make it ask again, unless they are elsewhere.
+func TestGuestsComeToAQueryUnderWay(t *testing.T) {
+	f := newFake(t)
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
+		if r.URL.Path == "/v1/txn" {
+			f.tree(w, body)
+			return true
+		}
+		return false
+	})
+	d := f.open(t, &Options{MaxBlockingQueries: 1}, nil)
+	seen := make(chan string, 100)
+	watch := func(key string) {
+		t.Helper()
+		go func() {
+			_ = d.Watch(t.Context(), driver.Key(key), func(e []driver.Entry) {
+				value := ""
+				if len(e) == 1 {
+					value = string(e[0].Value)
+				}
+				seen <- key + value
+			})
+		}()
+		if got := <-seen; got != key {
+			t.Fatalf("%q was shown, want %q absent", got, key)
+		}
+	}
+	for i := range 20 {
+		watch(fmt.Sprintf("q/dir/%d", i))
+	}
+	_, bell := f.blocking()
+	if bell > 1 {
+		t.Errorf("the bell asked %d times", bell)
+	}
+	watch("q/other/a")
+	for i := range 3 {
+		f.set(fmt.Sprintf("q/dir/%d", i), []byte("=1"))
+		if got, want := <-seen, fmt.Sprintf("q/dir/%d=1", i); got != want {
+			t.Errorf("%q was shown, want %q", got, want)
+		}
+	}
+	f.set("q/other/a", []byte("=1"))
+	if got := <-seen; got != "q/other/a=1" {
+		t.Errorf("%q was shown", got)
+	}
+}
