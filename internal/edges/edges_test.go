@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"backend/memory":          {"backend", "backend/driver", "internal/..."},
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
+	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},

@@ -1,0 +1,200 @@
+package pages_test
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/restart"
+)
+
+const (
+	name, escaped     = "billing/nightly", "billing%2Fnightly"
+	member, memberKey = "pod 7", "pod%207"
+)
+
+// placeholders are what stands for a part of a key in the table.
+var placeholders = strings.NewReplacer(
+	"NAME", regexp.QuoteMeta(escaped), "ID", regexp.QuoteMeta(memberKey), "NONCE", "[A-Z0-9]+(-[0-9]+)?",
+	"NUMBER", "[0-9]+", "SHARD", "[0-9]+",
+)
+
+// TestEveryKeyHasItsRow uses each primitive and looks at what is in the store:
+// each key has its row, which says how long it is kept and what is in it; and
+// each row its key.
+func TestEveryKeyHasItsRow(t *testing.T) {
+	type rule struct {
+		pattern   *regexp.Regexp
+		ephemeral bool
+		fields    []string
+		seen      map[string]bool // of the fields
+		matched   bool
+	}
+	rules := map[string]*rule{}
+	for _, row := range table(t, "Key", "Kept", "Content") {
+		key := only(t, row[0])
+		rules[key] = &rule{
+			pattern:   regexp.MustCompile("^" + backend.DefaultNamespace + "/" + placeholders.Replace(key) + "$"),
+			ephemeral: strings.HasPrefix(row[1], "while "), fields: codes(row[2]), seen: map[string]bool{},
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		useAll(t, server, func() {
+			synctest.Wait()
+			for _, entry := range server.Entries() {
+				var match *rule
+				for _, r := range rules {
+					if r.pattern.MatchString(entry.Key) {
+						match = r
+					}
+				}
+				if match == nil {
+					t.Errorf("%s has no row", entry.Key)
+					continue
+				}
+				match.matched = true
+				if got := entry.Lease != ""; got != match.ephemeral {
+					t.Errorf("%s goes with its session: %v; its row says %v", entry.Key, got, match.ephemeral)
+				}
+				var fields map[string]any
+				if err := json.Unmarshal(entry.Value, &fields); err != nil || fields["format"] != 1.0 {
+					t.Errorf("%s is %q, want JSON of format 1", entry.Key, entry.Value)
+				}
+				delete(fields, "format")
+				for _, field := range slices.Sorted(maps.Keys(fields)) {
+					match.seen[field] = true
+					if !slices.Contains(match.fields, field) {
+						t.Errorf("%s has the field %q, which its row lacks", entry.Key, field)
+					}
+				}
+			}
+		})
+	})
+	for key, r := range rules {
+		if !r.matched {
+			t.Errorf("no key is like %s", key)
+			continue
+		}
+		for _, field := range r.fields {
+			if !r.seen[field] {
+				t.Errorf("%s: nobody wrote the field %q", key, field)
+			}
+		}
+	}
+}
+
+// useAll uses all primitives and calls look while their keys are there.
+func useAll(t *testing.T, server *memory.Server, look func()) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	open := func() *backend.Store {
+		store, err := memory.Open(server, nil)
+		must(err)
+		t.Cleanup(func() { must(store.Close()) })
+		return store
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+
+	store := open()
+	c, err := counter.New(store, name, nil)
+	must(err)
+	_, err = c.Add(ctx, 1)
+	must(err)
+	s, err := counter.NewSequence(store, name, nil)
+	must(err)
+	_, err = s.Next(ctx)
+	must(err)
+	s.Close()
+	tally, err := counter.NewTally(store, name, nil)
+	must(err)
+	tally.Add(1)
+	must(tally.Close(ctx))
+
+	e, err := election.New(store, name, &election.Options{Meta: map[string]string{"a": "b"}})
+	must(err)
+	lead, err := e.Campaign(ctx)
+	must(err)
+	progress, err := restart.NewCheckpoint[int](store, name, nil)
+	must(err)
+	_, err = progress.Claim(ctx, lead.Guard())
+	must(err)
+	must(progress.Save(ctx, 1))
+
+	// A session of its own, so that the member comes back with a later rank.
+	other := open()
+	group, err := membership.New(other, name, nil)
+	must(err)
+	reg, err := group.Join(ctx, membership.Member{ID: member, Addr: "10.0.0.7:80", Meta: map[string]string{"a": "b"}})
+	must(err)
+	p, err := partition.New(group, name, &partition.Options{Slots: 2, Restarts: 1})
+	must(err)
+	ran, drained := make(chan error, 1), make(chan struct{})
+	working, leave := context.WithCancel(ctx)
+	go func() {
+		ran <- p.Run(working, reg, func(ctx context.Context, slot *partition.Slot) error {
+			if slot.Number() == 0 {
+				<-ctx.Done()
+				if working.Err() != nil {
+					<-drained
+				}
+			}
+			return context.Cause(ctx) // the other is given up
+		})
+	}()
+	time.Sleep(10 * time.Second)
+	look()
+	session, err := other.Session(ctx)
+	must(err)
+	server.Expire(session.ID())
+	time.Sleep(10 * time.Second)
+	look() // registered again
+	leave()
+	time.Sleep(time.Second)
+	look() // draining
+	close(drained)
+	<-ran
+	must(reg.Leave(context.Background()))
+	look()
+	must(lead.Resign(context.Background()))
+}
+
+// TestSequenceIsLifted: what the page says to do after a restore.
+func TestSequenceIsLifted(t *testing.T) {
+	store, err := memory.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	value := []byte(`{"format":1,"reserved":1000}`)
+	_, err = store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{driver.Create("sequence/ids/value", value)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := counter.NewSequence(store, "ids", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n, err := s.Next(t.Context()); n != 1001 || err != nil {
+		t.Errorf("Next = %d, %v, want 1001", n, err)
+	}
+}
