@@ -20,6 +20,9 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/quorate/quorate/examples/internal/etcdserver"
+	"github.com/quorate/quorate/examples/internal/storeurl"
 )
 
 func main() {
@@ -32,7 +35,7 @@ func main() {
 func tourMain(args []string) int {
 	flags := flag.NewFlagSet("tour", flag.ContinueOnError)
 	flags.SetOutput(os.Stdout)
-	url := flags.String("store", "", "an existing store, `etcd://host:port[,host:port]` for example, instead of one inside the program ("+schemes()+")")
+	url := flags.String("store", "", "an existing store, `etcd://host:port[,host:port]` for example, instead of one inside the program ("+storeurl.Schemes()+")")
 	ttl := flags.Duration("ttl", 0, "how long the store waits for a process that is not heard of; by default the shortest that suits the store")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -57,12 +60,12 @@ func tour(ctx context.Context, url string, ttl time.Duration) error {
 	line := newTimeline(os.Stdout)
 	if url == "" {
 		line.say("tour", "starting an etcd server inside this program")
-		server, err := startEtcd(ctx)
+		server, err := etcdserver.Start(ctx)
 		if err != nil {
 			return err
 		}
-		defer server.close()
-		url = server.url
+		defer server.Close()
+		url = server.URL
 	}
 	s, err := newStage(ctx, line, url, ttl)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/examples/internal/storeurl"
 )
 
 // stage is where the tour plays: a store, the workers, and what they report.
@@ -45,13 +46,13 @@ type reported struct {
 }
 
 func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration) (*stage, error) {
-	opener, _, err := parseStore(url)
+	target, err := storeurl.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	ttl = cmp.Or(ttl, opener.ttl)
+	ttl = cmp.Or(ttl, target.MinTTL)
 	namespace := "tour-" + strings.ToLower(rand.Text()[:8]) // each run has its own
-	store, closeClient, err := openStore(url, &backend.Options{Namespace: namespace, TTL: ttl})
+	store, closeClient, err := target.Open(&backend.Options{Namespace: namespace, TTL: ttl})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/examples/internal/etcdserver"
 )
 
 // program builds the tour once for all tests of this process.
@@ -85,16 +87,16 @@ func toTheEnd(t *testing.T, exe string) {
 // givenStore: on a store that others use too, nothing stays that does not go
 // with a session.
 func givenStore(t *testing.T, exe string) {
-	server, err := startEtcd(t.Context())
+	server, err := etcdserver.Start(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.close()
-	if out, err := exec.Command(exe, "-store", server.url).CombinedOutput(); err != nil {
+	defer server.Close()
+	if out, err := exec.Command(exe, "-store", server.URL).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: []string{strings.TrimPrefix(server.url, "etcd://")}, Logger: zap.NewNop(),
+		Endpoints: []string{strings.TrimPrefix(server.URL, "etcd://")}, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		t.Fatal(err)

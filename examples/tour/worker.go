@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -69,7 +70,12 @@ func workerMain(arg string) int {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
 	}
-	store, closeClient, err := openStore(tk.URL, &backend.Options{Namespace: tk.Namespace, TTL: tk.TTL})
+	target, err := storeurl.Parse(tk.URL)
+	if err != nil {
+		report(event{Kind: failed, Text: err.Error()})
+		return restart.ExitFailed
+	}
+	store, closeClient, err := target.Open(&backend.Options{Namespace: tk.Namespace, TTL: tk.TTL})
 	if err != nil {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed

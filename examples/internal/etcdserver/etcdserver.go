@@ -1,4 +1,6 @@
-package main
+// Package etcdserver runs an etcd server inside a program, for the tour and for
+// tests of the examples.
+package etcdserver
 
 import (
 	"context"
@@ -11,27 +13,30 @@ import (
 	"go.uber.org/zap"
 )
 
-// embedded is an etcd server inside this program.
-type embedded struct {
+// Server is an etcd server inside this program.
+type Server struct {
+	// URL is where it is, as package storeurl takes it.
+	URL string
+
 	server *embed.Etcd
 	dir    string
-	url    string
 }
 
-func startEtcd(ctx context.Context) (*embedded, error) {
-	dir, err := os.MkdirTemp("", "quorate-tour-")
+// Start starts a server and returns when it serves.
+func Start(ctx context.Context) (*Server, error) {
+	dir, err := os.MkdirTemp("", "quorate-etcd-")
 	if err != nil {
 		return nil, err
 	}
-	s := &embedded{dir: dir}
+	s := &Server{dir: dir}
 	if err := s.start(ctx); err != nil {
-		s.close()
+		s.Close()
 		return nil, fmt.Errorf("start etcd: %w", err)
 	}
 	return s, nil
 }
 
-func (s *embedded) start(ctx context.Context) error {
+func (s *Server) start(ctx context.Context) error {
 	config := embed.NewConfig()
 	config.Dir = s.dir
 	config.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
@@ -51,7 +56,7 @@ func (s *embedded) start(ctx context.Context) error {
 	}
 	select {
 	case <-s.server.Server.ReadyNotify():
-		s.url = "etcd://" + client.Host
+		s.URL = "etcd://" + client.Host
 		return nil
 	case err := <-s.server.Err():
 		return err
@@ -60,7 +65,8 @@ func (s *embedded) start(ctx context.Context) error {
 	}
 }
 
-func (s *embedded) close() {
+// Close stops the server and deletes its data.
+func (s *Server) Close() {
 	if s.server != nil {
 		s.server.Close()
 	}
