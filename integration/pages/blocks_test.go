@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"os"
@@ -156,6 +157,9 @@ func TestBlocksCompile(t *testing.T) {
 			switch {
 			case !b.excerpt:
 				all = append(all, b)
+				if formatted, err := format.Source([]byte(b.code)); err != nil || string(formatted) != b.code {
+					t.Errorf("%v is not as gofmt has it (%v)", b, err)
+				}
 				if strings.HasPrefix(b.code, "package main\n") && page == "README.md" {
 					programs++
 				}
