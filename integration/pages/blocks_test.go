@@ -187,7 +187,7 @@ func vet(t *testing.T, blocks []block) (err error) {
 	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("testdata", "blocks")
+	dir, err := os.MkdirTemp("testdata", "blocks") //nolint:usetesting // it has to lie in this module
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func build(t *testing.T, program string) string {
 	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("testdata", "program")
+	dir, err := os.MkdirTemp("testdata", "program") //nolint:usetesting // it has to lie in this module
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package pages_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -171,7 +172,9 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	time.Sleep(time.Second)
 	look() // draining
 	close(drained)
-	<-ran
+	if err := <-ran; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run = %v", err)
+	}
 	must(reg.Leave(context.Background()))
 	look()
 	must(lead.Resign(context.Background()))
