@@ -1,12 +1,19 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"regexp"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/election"
 	"github.com/quorate/quorate/examples/internal/etcdserver"
 	"github.com/quorate/quorate/examples/internal/program"
+	"github.com/quorate/quorate/restart"
 )
 
 const every = 200 * time.Millisecond
@@ -93,9 +100,13 @@ func killed(t *testing.T, exe string) {
 	if line, _ := second.Line(t); line != "leading, term 3" {
 		t.Fatalf("the second begins with %q", line)
 	}
-	for range 5 {
+	leads := time.Now()
+	for i := range 5 {
 		line, _ := second.Line(t)
 		all.take(t, line)
+		if i == 0 && all.last.After(leads) {
+			t.Error("nothing was made up for the ticks that nobody was there for")
+		}
 	}
 	if all.term != "3" {
 		t.Errorf("the last job was of term %s, want 3", all.term)
@@ -104,6 +115,40 @@ func killed(t *testing.T, exe string) {
 	if err := second.Wait(t); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSupersededRunsNothing: whoever cannot save the tick does not run its job.
+func TestSupersededRunsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		server := memory.NewServer()
+		store, err := memory.Open(server, nil)
+		must(err)
+		defer store.Close()
+		e, err := election.New(store, "cron", nil)
+		must(err)
+		lead, err := e.Campaign(t.Context())
+		must(err)
+		defer func() { must(lead.Resign(context.Background())) }()
+		mine, err := restart.NewCheckpoint[time.Time](store, "cron", nil)
+		must(err)
+		other, err := restart.NewCheckpoint[time.Time](store, "cron", nil)
+		must(err)
+		c := &cron{store: store, every: time.Hour}
+		ended := make(chan error, 1)
+		go func() { ended <- c.lead(lead.Context(), lead, mine) }()
+		synctest.Wait()
+		_, err = other.Claim(t.Context())
+		must(err)
+		if err := <-ended; !errors.Is(err, backend.ErrFenced) || c.ran != 0 {
+			t.Errorf("it ran %d jobs and ended with %v", c.ran, err)
+		}
+	})
 }
 
 func TestNext(t *testing.T) {
