@@ -31,6 +31,10 @@ type Trace struct {
 	// something: an office in an election.
 	OwnershipBegan func(Ownership)
 	OwnershipEnded func(Ownership)
+	// BodyOverran: a body has not returned although its context ended a while
+	// ago, so that nobody else can have what it runs; and again from time to
+	// time. Only package partition says so.
+	BodyOverran func(BodyOverran)
 }
 
 // SessionGranted says which session was opened.
@@ -99,4 +103,11 @@ type Ownership struct {
 	Cause error
 	// Body is what the body returned, where there was one.
 	Body error
+}
+
+// BodyOverran says which body does not return.
+type BodyOverran struct {
+	Ownership
+	// For is how long ago its context ended.
+	For time.Duration
 }
