@@ -53,7 +53,11 @@
 //	member back under its ID    has its slots again, nothing else moves; with
 //	                            Options.Grace also if it had left
 //	body does not return        the claim is kept, and it is said loudly; nobody
-//	                            else runs the slot
+//	                            else runs the slot. With
+//	                            Options.EndOnDrainTimeout the other slots are
+//	                            handed over and Run returns ErrDrainTimeout, for
+//	                            the process to end: the slot is claimed elsewhere
+//	                            once its session is over, not before
 //	body returns too often      the member gives the slot up, another gets it
 //	plan or its mark deleted    what runs goes on; a new plan is made, after a new
 //	by hand                     mark: no commit from before applies to it

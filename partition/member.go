@@ -51,6 +51,7 @@ type member struct {
 	writes    uint64
 	gaveUpAt  map[int]time.Time
 	leaving   time.Time // since when, zero if not
+	why       error     // leaving: what for
 	planned   bool      // leaving: the plan does not need this member any more
 	read      reading
 	evidence  evidence
@@ -66,6 +67,7 @@ type member struct {
 	window  *trust.Window // Strict only
 	view    bool          // the members have changed
 	failed  error         // of a helper
+	orphans int           // bodies that run on though serve has ended
 }
 
 // written is a value of the own claims.
@@ -120,16 +122,23 @@ func (m *member) serve(caller context.Context) error {
 		m.waitFor(ctx, nil)
 	}
 	m.stopAll(m.causeOf(err))
-	m.bodies.Wait()
+	orphans := m.join()
 	m.helpers.Wait()
 	m.mu.Lock()
 	if m.window != nil {
 		m.window.Close()
 	}
 	m.mu.Unlock()
+	if len(orphans) > 0 {
+		m.abandon()
+		return overrun(orphans)
+	}
 	m.cleanUp()
+	m.retire(m.standing)
 	switch {
-	case errors.Is(err, errLeft), caller.Err() != nil:
+	case errors.Is(err, errLeft):
+		return m.why
+	case caller.Err() != nil:
 		return context.Cause(caller)
 	case ctx.Err() == nil && !isOver(err):
 		return err
@@ -141,7 +150,7 @@ func (m *member) serve(caller context.Context) error {
 // causeOf returns with what cause the bodies' contexts end after err.
 func (m *member) causeOf(err error) error {
 	if errors.Is(err, errLeft) {
-		return context.Cause(m.caller)
+		return m.why
 	}
 	if cause := context.Cause(m.standing.Context()); cause != nil {
 		err = cause

@@ -34,6 +34,9 @@ var (
 	// session is over, the member's claims are gone from the store, or the
 	// membership has ended.
 	ErrLost = errors.New("the slot was lost")
+	// ErrDrainTimeout: a body, of another slot, did not return within
+	// Options.DrainTimeout, and Run is to end for it. Run returns it too.
+	ErrDrainTimeout = errors.New("the body did not return in time, although its context had ended")
 )
 
 // ErrRunning: the Registration has a Run already.
@@ -65,10 +68,20 @@ type Options struct {
 	Grace time.Duration
 
 	// DrainTimeout is after what time a body that has not returned, though its
-	// context has ended, is reported, as an error in the log, and again each
-	// time that it has passed. 30 s by default. The claim is kept all the same:
-	// nobody else runs what may still be running here.
+	// context has ended, is reported, as an error in the log and to
+	// backend.Trace, and again each time that it has passed. 30 s by default.
+	// The claim is kept all the same: nobody else runs what may still be
+	// running here, and this slot has no owner until it returns.
 	DrainTimeout time.Duration
+
+	// EndOnDrainTimeout makes Run end when a body has not returned within
+	// DrainTimeout: it hands over what it can, and returns ErrDrainTimeout
+	// although that body still runs, so that the process can end, by
+	// restart.Main for one, which is the only cure there is from outside. The
+	// claim stays until the body returns after all, or the session is over:
+	// nobody runs the slot before. By default Run goes on with its other slots,
+	// and waits for as long as it takes when it is to end.
+	EndOnDrainTimeout bool
 
 	// Restarts is how often in a row a body that returns although its context
 	// has not ended is started again, after pauses that grow from a tenth of a

@@ -26,6 +26,7 @@ type scene struct {
 	t      *testing.T
 	server *memory.Server
 	opts   partition.Options
+	store  *backend.Options // of processes that are opened, nil for the usual ones
 
 	mu      sync.Mutex
 	spans   []*span
@@ -71,8 +72,12 @@ func (s *scene) open(id string) *process {
 	p := &process{scene: s, id: id, driver: memory.NewDriver(s.server)}
 	p.faults = faults.Wrap(p.driver)
 	var err error
-	opts := &backend.Options{TTL: ttl}
-	if testing.Verbose() {
+	opts := &backend.Options{}
+	if s.store != nil {
+		*opts = *s.store
+	}
+	opts.TTL = ttl
+	if testing.Verbose() && opts.Logger == nil {
 		opts.Logger = slog.New(slog.NewTextHandler(s.t.Output(), nil)).With("process", id)
 	}
 	if p.store, err = backend.New(p.faults, opts); err != nil {

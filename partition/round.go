@@ -90,8 +90,8 @@ func (m *member) look(ctx context.Context) error {
 	if view || !m.read.there || m.read.fork || m.read.mark.IsZero() {
 		m.arm(now)
 	}
-	if m.leaving.IsZero() && m.caller.Err() != nil {
-		m.leaving = now
+	if why := m.ending(); m.leaving.IsZero() && why != nil {
+		m.leaving, m.why = now, why
 	}
 	if !m.leaving.IsZero() && (m.opts.Grace > 0 || now.Sub(m.leaving) >= leaveTimeout) {
 		m.planned = true
@@ -339,16 +339,18 @@ func (m *member) claim(ctx context.Context, wanted []int, others *others) (claim
 	return true, err
 }
 
-// finishLeaving ends the bodies, and the member once they have returned.
+// finishLeaving ends the bodies, and the member once they have returned, or
+// have overrun.
 func (m *member) finishLeaving() error {
-	m.stopAll(context.Cause(m.caller))
+	m.stopAll(m.why)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range m.slots {
 		select {
 		case <-s.done:
+		case <-s.overran:
 		default:
-			return nil // its end wakes
+			return nil // either wakes
 		}
 	}
 	return errLeft

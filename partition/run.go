@@ -18,9 +18,9 @@ import (
 // ErrMoved when another member is to have the slot, with ErrLost when the slot
 // cannot be relied on, with ctx's cause when Run is to end. body has to heed
 // it: the next owner waits until it has returned, and what ignores it beyond
-// Options.DrainTimeout is reported loudly, and its claim kept. A body that
-// returns earlier is started again, see Options.Restarts. A panic in it is not
-// recovered.
+// Options.DrainTimeout is reported loudly, and its claim kept; with
+// Options.EndOnDrainTimeout Run ends for it. A body that returns earlier is
+// started again, see Options.Restarts. A panic in it is not recovered.
 //
 // Run goes on through losses of the session and outages of the store, as reg
 // does. When ctx ends it plans the slots without this member, unless
@@ -29,6 +29,12 @@ import (
 // joined all of them when it returns, and what it claimed is released, or goes
 // with the session, which Run waits for if the store is away: a TTL at most.
 // It returns ctx's cause.
+//
+// With Options.EndOnDrainTimeout it returns ErrDrainTimeout as soon as all
+// bodies have returned except those that have not within DrainTimeout, whatever
+// it ends for; then those still run, and the process is expected to end. A
+// further Run, under another registration, does not run their slots before they
+// have returned.
 //
 // Other errors: the cause of the end of reg.Context (end ctx first, and Leave
 // after Run has returned, to hand the slots over); ErrRunning; backend.ErrInvalid,
@@ -90,16 +96,16 @@ func (p *Partition) run(ctx context.Context, reg *membership.Registration, body 
 		if err == nil {
 			err = newMember(ctx, p, standing, body).serve(ctx)
 		}
-		p.retire(standing)
 		if err != nil {
 			return ended(ctx, err)
 		}
 	}
 }
 
-// ended returns why ctx ended, if it has, and else err.
+// ended returns why ctx ended, if it has and all bodies were joined, and else
+// err.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !errors.Is(err, ErrDrainTimeout) {
 		return context.Cause(ctx)
 	}
 	return err

@@ -25,6 +25,8 @@ type Slot struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the body has returned for good
 	gaveUp bool          // set before done is closed
+	// overran is closed when Run is to end for a body that does not return.
+	overran chan struct{}
 }
 
 // Number returns which slot it is, from 0.
@@ -57,7 +59,7 @@ func (m *member) begin(k int, token uint64) {
 		letGo()
 		return
 	}
-	s := &Slot{member: m, number: k, token: token, window: m.window, done: make(chan struct{})}
+	s := &Slot{member: m, number: k, token: token, window: m.window, done: make(chan struct{}), overran: make(chan struct{})}
 	s.ctx, s.cancel = context.WithCancelCause(m.base)
 	s.guard = m.store.NewGuard(token, []backend.Entry{m.own.entry(m.key)}, func(now map[string]backend.Entry) bool {
 		c, err := decodeClaims(now[m.key])
@@ -72,8 +74,7 @@ func (m *member) begin(k int, token uint64) {
 	})
 	m.slots[k] = s
 	m.bodies.Go(func() {
-		defer m.wake()
-		defer close(s.done)
+		defer m.returned(s)
 		defer letGo()
 		defer unbind()
 		defer s.nag()()
@@ -85,7 +86,7 @@ func (m *member) begin(k int, token uint64) {
 func (s *Slot) own() {
 	m := s.member
 	log := m.store.Logger().With("partition", m.name, "slot", s.number, "token", s.token)
-	trace := backend.Ownership{Kind: "partition", Name: fmt.Sprintf("%s/%d", m.name, s.number), Token: s.token}
+	trace := s.traced()
 	log.Debug("slot begins")
 	if f := m.store.Trace().OwnershipBegan; f != nil {
 		f(trace)
@@ -116,6 +117,10 @@ func (s *Slot) own() {
 	}
 }
 
+func (s *Slot) traced() backend.Ownership {
+	return backend.Ownership{Kind: "partition", Name: fmt.Sprintf("%s/%d", s.member.name, s.number), Token: s.token}
+}
+
 var errGaveUp = errors.New("the body returned too often")
 
 const (
@@ -128,28 +133,6 @@ const (
 func backoff(failures int) time.Duration {
 	d := min(backoffBase<<min(failures-1, 16), backoffCap)
 	return d/2 + rand.N(d/2)
-}
-
-// nag complains, from now until stop is called, each time that the body has not
-// returned although its context has ended.
-func (s *Slot) nag() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	finished := make(chan struct{})
-	unstarted := context.AfterFunc(s.ctx, func() {
-		defer close(finished)
-		began := time.Now()
-		for pause(ctx, s.member.opts.DrainTimeout) == nil {
-			s.member.store.Logger().Error("the body has not returned although its context has ended; the claim is kept, nobody else can run the slot",
-				"partition", s.member.Name(), "slot", s.number, "token", s.token,
-				"for", time.Since(began), "cause", context.Cause(s.ctx))
-		}
-	})
-	return func() {
-		cancel()
-		if !unstarted() {
-			<-finished
-		}
-	}
 }
 
 // pause waits for d, or until ctx ends, and then returns its cause.
