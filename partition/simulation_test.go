@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -30,14 +31,17 @@ const (
 // the library only what its users see. A seed that fails is printed; -seed runs
 // it again.
 func TestSimulation(t *testing.T) {
-	seeds.Run(t, 60, simulate)
+	seeds.Run(t, 60, func(t *testing.T, seed uint64) {
+		t.Parallel()
+		simulate(t, seed)
+	})
 }
 
 func simulate(t *testing.T, seed uint64) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &simulation{
 			t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(), began: time.Now(),
-			strict: seed%2 == 0, grace: seed%5 == 0, kinds: [...]string{"gentle", "early", "all"}[seed%3],
+			strict: seed%2 == 0, grace: seed%5 == 0, ends: seed%7 == 0, kinds: [...]string{"gentle", "early", "all"}[seed%3],
 			highest: make(map[int]uint64),
 		}
 		for range 3 {
@@ -52,7 +56,7 @@ func simulate(t *testing.T, seed uint64) {
 		s.stopAll()
 		s.check()
 		if t.Failed() {
-			t.Logf("seed %d, strict %t, grace %t, %s:\n%s", seed, s.strict, s.grace, s.kinds, strings.Join(s.story, "\n"))
+			t.Logf("seed %d, strict %t, grace %t, ends %t, %s:\n%s", seed, s.strict, s.grace, s.ends, s.kinds, strings.Join(s.story, "\n"))
 		}
 	})
 }
@@ -63,6 +67,7 @@ type simulation struct {
 	random        *rand.Rand
 	server        *memory.Server
 	strict, grace bool
+	ends          bool   // Run ends for a body that does not return in time
 	kinds         string // of disasters: gentle, early (claims taken away before their time), all
 	procs         []*simProcess
 	ids           int
@@ -77,6 +82,7 @@ type simulation struct {
 
 type simProcess struct {
 	id      string
+	memory  *memory.Driver
 	faults  *faults.Driver
 	store   *backend.Store
 	cancel  context.CancelFunc
@@ -106,8 +112,8 @@ func (s *simulation) newID() string {
 
 // start starts a process.
 func (s *simulation) start(id string) {
-	p := &simProcess{id: id, done: make(chan struct{})}
-	p.faults = faults.Wrap(memory.NewDriver(s.server))
+	p := &simProcess{id: id, memory: memory.NewDriver(s.server), done: make(chan struct{})}
+	p.faults = faults.Wrap(p.memory)
 	p.faults.Chaos(s.random.Uint64(), faults.Rates{
 		Refuse: .03, LoseReply: .03, LandLater: .05, Hollow: .05, Slow: .2,
 		MaxDelay: simMaxDelay, MaxLate: 3 * ttl,
@@ -126,6 +132,9 @@ func (s *simulation) start(id string) {
 	}
 	if s.grace {
 		po.Grace = 5 * time.Second
+	}
+	if s.ends {
+		po.DrainTimeout, po.EndOnDrainTimeout = 2*time.Second, true
 	}
 	part, err := partition.New(group, "p", po)
 	if err != nil {
@@ -146,9 +155,12 @@ func (s *simulation) start(id string) {
 		defer close(p.done)
 		reg, err := group.Join(ctx, membership.Member{ID: p.id})
 		if err == nil {
-			err = part.Run(ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
-				return s.body(ctx, p, slot, draw)
-			})
+			for err == nil || errors.Is(err, partition.ErrDrainTimeout) { // as a supervisor would
+				err = part.Run(ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
+					return s.body(ctx, p, slot, draw)
+				})
+				s.tell("Run of %s has ended: %v", p.id, err)
+			}
 			if ctx.Err() != nil && !p.crashed.Load() {
 				leaving, cancel := context.WithTimeout(s.t.Context(), 3*ttl)
 				defer cancel()
@@ -180,7 +192,7 @@ func (s *simulation) body(ctx context.Context, p *simProcess, slot *partition.Sl
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			if cause := context.Cause(ctx); draw(4) == 0 && strings.Contains(cause.Error(), partition.ErrMoved.Error()) {
+			if cause := context.Cause(ctx); draw(4) == 0 && (errors.Is(cause, partition.ErrMoved) || errors.Is(cause, partition.ErrDrainTimeout)) {
 				time.Sleep(time.Duration(draw(int64(5 * time.Second)))) // in no hurry
 			}
 			return nil
@@ -214,7 +226,7 @@ func (s *simulation) observeWrite(key string, span *simSpan) {
 // disaster does something bad.
 func (s *simulation) disaster() {
 	p := s.procs[s.random.IntN(len(s.procs))]
-	n := map[string]int{"gentle": 9, "early": 11, "all": 14}[s.kinds]
+	n := map[string]int{"gentle": 11, "early": 13, "all": 16}[s.kinds]
 	switch what := s.random.IntN(n); what {
 	case 0:
 		s.tell("process %s is cut off", p.id)
@@ -222,7 +234,7 @@ func (s *simulation) disaster() {
 	case 1:
 		s.tell("process %s is connected again", p.id)
 		if !p.crashed.Load() {
-			p.faults.Partition(false)
+			p.reconnect()
 		}
 	case 2:
 		s.tell("process %s crashes", p.id)
@@ -256,9 +268,21 @@ func (s *simulation) disaster() {
 			s.start(s.newID())
 		}
 	case 9:
+		// What it sends arrives, what it is sent does not.
+		s.tell("process %s hears nothing", p.id)
+		p.memory.Mute()
+	case 10:
+		// For all others a pause is silence, after which what was under way
+		// is known to nobody.
+		s.tell("process %s falls silent for a while", p.id)
+		p.memory.Silence()
+		time.Sleep(time.Duration(s.random.Int64N(int64(3 * ttl / 2))))
+		s.tell("process %s is heard again", p.id)
+		p.memory.Heal()
+	case 11:
 		s.tell("leases of %s expire early", p.id)
 		_ = p.faults.ExpireEarly(s.t.Context())
-	case 10:
+	case 12:
 		for _, entry := range s.server.Entries() {
 			if strings.HasPrefix(entry.Key, "quorate/") && !strings.Contains(entry.Key, "data") && s.random.IntN(4) == 0 {
 				s.tell("%s is deleted by hand", entry.Key)
@@ -266,18 +290,24 @@ func (s *simulation) disaster() {
 				break
 			}
 		}
-	case 11:
+	case 13:
 		s.tell("the store is wiped")
 		s.server.Wipe()
-	case 12:
+	case 14:
 		s.tell("a backup is taken")
 		s.snapshot = s.server.Snapshot()
-	case 13:
+	case 15:
 		if s.snapshot != nil {
 			s.tell("the backup is restored")
 			s.server.Restore(s.snapshot)
 		}
 	}
+}
+
+// reconnect undoes what cut the process off.
+func (p *simProcess) reconnect() {
+	p.faults.Partition(false)
+	p.memory.Heal()
 }
 
 // crash makes a process fall silent: it is never heard of again, though what
@@ -297,7 +327,7 @@ func (s *simulation) calm() {
 		p.faults.Chaos(0, faults.Rates{})
 		p.faults.ExpireLate(0)
 		if !p.crashed.Load() {
-			p.faults.Partition(false)
+			p.reconnect()
 		}
 	}
 }
