@@ -6,9 +6,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/internal/document"
 )
 
@@ -30,11 +30,6 @@ func newKeys(name string) (keys, error) {
 func (k keys) mark(nonce string) string            { return k.line + "/" + nonce }
 func (k keys) claimsOf(registration string) string { return k.claims + "/" + registration }
 
-// idOf returns the member's ID, escaped, in the name of a registration.
-func idOf(registration string) string {
-	return registration[:max(strings.LastIndexByte(registration, '~'), 0)]
-}
-
 // planDocument is the value of the plan. The table has two numbers for each
 // slot, as varints: which of the members is its owner, from 1, or 0 for none;
 // and how many epochs ago its owner last changed. So 16,384 slots take at most
@@ -51,45 +46,14 @@ type planDocument struct {
 	Table    []byte   `json:"table"`
 }
 
-// plan is a planDocument that was read. It is never changed.
-type plan struct {
-	planID
-	group   string
-	line    string
-	members []string
-	weights []int
-	slots   []assigned
-}
-
-// planID names a plan. The nonce tells apart plans that came to have the same
-// epoch in different histories of the store.
-type planID struct {
-	epoch uint64
-	nonce string
-}
-
-// assigned is what a plan says of one slot.
-type assigned struct {
-	owner int    // index of members, or nobody
-	token uint64 // the epoch that last changed the owner
-}
-
-// ownerOf returns the registration that is to own slot k, empty if none is.
-func (p *plan) ownerOf(k int) string {
-	if p.slots[k].owner == nobody {
-		return ""
-	}
-	return p.members[p.slots[k].owner]
-}
-
 func (p *plan) encode(proposer string) []byte {
 	doc := planDocument{
-		Group: p.group, Slots: len(p.slots), Epoch: p.epoch, Nonce: p.nonce, Line: p.line, Proposer: proposer,
-		Members: p.members, Weights: p.weights,
+		Group: p.group, Slots: len(p.Slots), Epoch: p.epoch, Nonce: p.nonce, Line: p.line, Proposer: proposer,
+		Members: p.Members, Weights: p.Weights,
 	}
-	for _, s := range p.slots {
-		doc.Table = binary.AppendUvarint(doc.Table, uint64(s.owner+1))
-		doc.Table = binary.AppendUvarint(doc.Table, p.epoch-s.token)
+	for _, s := range p.Slots {
+		doc.Table = binary.AppendUvarint(doc.Table, uint64(s.Owner+1))
+		doc.Table = binary.AppendUvarint(doc.Table, p.epoch-s.Token)
 	}
 	return encode(doc)
 }
@@ -101,7 +65,7 @@ func decodePlan(e backend.Entry) (*plan, error) {
 	}
 	p := &plan{
 		planID: planID{doc.Epoch, doc.Nonce}, group: doc.Group, line: doc.Line,
-		members: doc.Members, weights: doc.Weights,
+		Table: assign.Table{Members: doc.Members, Weights: doc.Weights},
 	}
 	bad := func(what string) error {
 		return fmt.Errorf("%s: %w: %s", e.Key, backend.ErrFormat, what)
@@ -110,13 +74,13 @@ func decodePlan(e backend.Entry) (*plan, error) {
 		return nil, bad("the plan contradicts itself")
 	}
 	table := numbers{rest: doc.Table}
-	p.slots = make([]assigned, doc.Slots)
-	for k := range p.slots {
+	p.Slots = make([]assign.Slot, doc.Slots)
+	for k := range p.Slots {
 		owner, age := table.next(), table.next()
-		if owner > uint64(len(p.members)) || age > p.epoch {
+		if owner > uint64(len(p.Members)) || age > p.epoch {
 			return nil, bad("the table is broken")
 		}
-		p.slots[k] = assigned{owner: int(owner) - 1, token: p.epoch - age}
+		p.Slots[k] = assign.Slot{Owner: int(owner) - 1, Token: p.epoch - age}
 	}
 	if !table.done() {
 		return nil, bad("the table is broken")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/assign"
 )
 
 // PutPlan gives slots to the members with these IDs, as any of them might have
@@ -28,18 +29,18 @@ func PutPlan(ctx context.Context, store *backend.Store, name string, owners ...s
 	index := make(map[string]int)
 	for _, e := range read[1] {
 		registration := e.Key[len(k.claims)+1:]
-		index[idOf(registration)] = len(next.members)
-		next.members = append(next.members, registration)
-		next.weights = append(next.weights, 1)
+		index[assign.IDOf(registration)] = len(next.Members)
+		next.Members = append(next.Members, registration)
+		next.Weights = append(next.Weights, 1)
 	}
 	for i, id := range owners {
 		owner, ok := index[id]
 		if !ok {
 			return 0, fmt.Errorf("%s has no claims", id)
 		}
-		next.slots = append(next.slots, assigned{owner, next.epoch})
-		if old.ownerOf(i) == next.ownerOf(i) {
-			next.slots[i].token = old.slots[i].token
+		next.Slots = append(next.Slots, assign.Slot{Owner: owner, Token: next.epoch})
+		if old.OwnerOf(i) == next.OwnerOf(i) {
+			next.Slots[i].Token = old.Slots[i].Token
 		}
 	}
 	result, err := store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Put(k.plan, next.encode("test"), read[0][0].Version)}})

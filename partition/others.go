@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/assign"
 )
 
 // others are the claims as they were listed, the own among them.
@@ -162,21 +163,21 @@ func (m *member) watchClaims(ctx context.Context, key string) {
 // Owners that have no claims are away if they are expected back: those that the
 // view holds, those that have just registered again, and any until
 // Options.Grace has passed since they were first missed.
-func (m *member) seats(o *others, base *plan) (seats []seat, again time.Time) {
+func (m *member) seats(o *others, base *plan) (seats []assign.Seat, again time.Time) {
 	view := m.group.View()
 	current := make(map[string]string) // the registration of an ID
 	held := make(map[string]bool)
 	for i := range view.Members {
 		member := &view.Members[i]
-		id := idOf(member.Registration)
+		id := assign.IDOf(member.Registration)
 		current[id] = member.Registration
 		held[id] = member.Held
 	}
-	current[idOf(m.registration)] = m.registration
+	current[assign.IDOf(m.registration)] = m.registration
 	chosen := make(map[string]string)
 	for registration, c := range o.all {
-		id := idOf(registration)
-		known := current[id] == registration || base.names(registration)
+		id := assign.IDOf(registration)
+		known := current[id] == registration || base.Names(registration)
 		if !known || c != nil && c.leaving {
 			continue
 		}
@@ -186,15 +187,15 @@ func (m *member) seats(o *others, base *plan) (seats []seat, again time.Time) {
 		}
 	}
 	for _, registration := range chosen {
-		s := seat{registration: registration, weight: 1, away: true}
+		s := assign.Seat{Registration: registration, Weight: 1, Away: true}
 		if c := o.all[registration]; c != nil {
-			s.weight, s.gaveUp, s.away = c.weight, c.gaveUp, false
+			s.Weight, s.GaveUp, s.Away = c.weight, c.gaveUp, false
 		}
 		seats = append(seats, s)
 	}
 	missing := make(map[string]time.Time)
-	for i, registration := range base.members {
-		id := idOf(registration)
+	for i, registration := range base.Members {
+		id := assign.IDOf(registration)
 		if _, there := o.all[registration]; there || chosen[id] != "" {
 			continue
 		}
@@ -214,7 +215,7 @@ func (m *member) seats(o *others, base *plan) (seats []seat, again time.Time) {
 		} else if !held[id] {
 			continue
 		}
-		seats = append(seats, seat{registration: registration, weight: base.weights[i], away: true})
+		seats = append(seats, assign.Seat{Registration: registration, Weight: base.Weights[i], Away: true})
 	}
 	m.missing = missing
 	return seats, again

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -209,7 +210,7 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 	if present == nil {
 		return membership.Member{}, false
 	}
-	id, err := url.PathUnescape(idOf(present.ownerOf(p.Slot(key))))
+	id, err := url.PathUnescape(assign.IDOf(present.OwnerOf(p.Slot(key))))
 	if err != nil || id == "" {
 		return membership.Member{}, false
 	}
@@ -274,8 +275,8 @@ func (p *Partition) decodePlan(e backend.Entry) (*plan, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case len(read.slots) != p.opts.Slots:
-		return nil, fmt.Errorf("%w: the plan has %d slots, Options.Slots is %d", backend.ErrInvalid, len(read.slots), p.opts.Slots)
+	case len(read.Slots) != p.opts.Slots:
+		return nil, fmt.Errorf("%w: the plan has %d slots, Options.Slots is %d", backend.ErrInvalid, len(read.Slots), p.opts.Slots)
 	case read.group != p.group.Name():
 		return nil, fmt.Errorf("%w: the partition is of the group %q, not of %q", backend.ErrInvalid, read.group, p.group.Name())
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/assign"
 )
 
 // maxMarks is how many marks a new line deletes at most; more are cleared first.
@@ -33,7 +34,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 	}
 	id.epoch++
 	next := base.next(id, seats, fresh)
-	if !line && !fresh && next.same(base) || !anyPresent(seats) {
+	if !line && !fresh && next.Same(base.Table) || !anyPresent(seats) {
 		m.looked(now, later)
 		return !m.leaving.IsZero(), nil
 	}
@@ -60,7 +61,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 	result, err := m.store.Commit(ctx, txn)
 	switch {
 	case errors.Is(err, backend.ErrTooLarge):
-		m.store.Logger().Error("the slots cannot be planned anew", "partition", m.name, "members", len(next.members), "error", err)
+		m.store.Logger().Error("the slots cannot be planned anew", "partition", m.name, "members", len(next.Members), "error", err)
 		m.looked(now, later)
 		return false, nil
 	case err != nil || !result.Applied:
@@ -68,7 +69,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 	}
 	m.see(next.planID)
 	m.looked(now, later)
-	m.store.Logger().Info("slots planned", "partition", m.name, "epoch", next.epoch, "members", len(next.members), "moved", moved(base, next), "fresh", fresh)
+	m.store.Logger().Info("slots planned", "partition", m.name, "epoch", next.epoch, "members", len(next.Members), "moved", base.Moved(next.Table), "fresh", fresh)
 	return true, nil
 }
 
@@ -96,9 +97,9 @@ func (m *member) baseline(o *others) *plan {
 	return base.withHolders(o)
 }
 
-func anyPresent(seats []seat) bool {
+func anyPresent(seats []assign.Seat) bool {
 	for _, s := range seats {
-		if !s.away {
+		if !s.Away {
 			return true
 		}
 	}
@@ -121,14 +122,4 @@ func (m *member) prepareLine(ctx context.Context) (ready bool, err error) {
 	}
 	_, err = m.store.Commit(ctx, driver.Txn{Ops: ops})
 	return false, err
-}
-
-// moved counts the slots that another member is to have.
-func moved(p, q *plan) (n int) {
-	for k := range p.slots {
-		if idOf(p.ownerOf(k)) != idOf(q.ownerOf(k)) {
-			n++
-		}
-	}
-	return n
 }

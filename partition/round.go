@@ -167,19 +167,19 @@ func (m *member) planNews(read *plan) {
 	for i := range view.Members {
 		present[view.Members[i].Registration] = true
 	}
-	for _, registration := range read.members {
+	for _, registration := range read.Members {
 		if !present[registration] {
 			m.arm(time.Now())
 		}
 	}
-	if !read.names(m.registration) {
+	if !read.Names(m.registration) {
 		m.arm(time.Now())
 	}
 }
 
 // mine reports whether the plan gives slot k to this member.
 func (m *member) mine(k int) bool {
-	return m.read.plan != nil && !m.read.fork && m.read.plan.ownerOf(k) == m.registration
+	return m.read.plan != nil && !m.read.fork && m.read.plan.OwnerOf(k) == m.registration
 }
 
 // stopOthers ends the bodies of slots that the plan does not give to this
@@ -281,7 +281,7 @@ func (m *member) claimed(k int) bool {
 		_, keeps := w.claims.slots[k]
 		ok = ok && keeps
 	}
-	return ok && token == m.read.plan.slots[k].token
+	return ok && token == m.read.plan.Slots[k].Token
 }
 
 // idle returns the slots that this member is to run and does not.
@@ -289,12 +289,12 @@ func (m *member) idle() (slots []int) {
 	if m.read.plan == nil || !m.leaving.IsZero() {
 		return nil
 	}
-	me := slices.Index(m.read.plan.members, m.registration)
+	me := slices.Index(m.read.plan.Members, m.registration)
 	if me < 0 || m.read.fork {
 		return nil
 	}
-	for k, s := range m.read.plan.slots {
-		if _, gaveUp := m.gaveUpAt[k]; s.owner == me && !gaveUp && !m.runs(k) {
+	for k, s := range m.read.plan.Slots {
+		if _, gaveUp := m.gaveUpAt[k]; s.Owner == me && !gaveUp && !m.runs(k) {
 			slots = append(slots, k)
 		}
 	}
@@ -328,7 +328,7 @@ func (m *member) claim(ctx context.Context, wanted []int, others *others) (claim
 	}
 	next := m.own.claims.clone()
 	for _, k := range free {
-		next.slots[k] = m.read.plan.slots[k].token
+		next.slots[k] = m.read.plan.Slots[k].Token
 	}
 	applied, err := m.write(ctx, next,
 		driver.Condition{Key: m.keys.plan, Version: m.read.version},

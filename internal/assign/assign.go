@@ -1,24 +1,27 @@
-package partition
+// Package assign decides which member of a group is to have which slot. It does
+// no I/O, and what it returns is a function of its arguments alone.
+package assign
 
 import (
 	"cmp"
 	"slices"
 )
 
-// nobody is the owner of a slot that has none.
-const nobody = -1
+// Nobody is the owner of a slot that has none.
+const Nobody = -1
 
-// seat is a member as the planner sees it.
-type seat struct {
-	registration string
-	weight       int
-	// gaveUp are the slots that it will not run.
-	gaveUp map[int]bool
-	// away: it is expected back. It keeps what it has and gets nothing.
-	away bool
+// Seat is a member as the planner sees it.
+type Seat struct {
+	// Registration names it, as "<ID>~<nonce>".
+	Registration string
+	Weight       int
+	// GaveUp are the slots that it will not run.
+	GaveUp map[int]bool
+	// Away: it is expected back. It keeps what it has and gets nothing.
+	Away bool
 }
 
-// assign gives the slots out anew: has says which seat has each now, or nobody.
+// Slots gives the slots out anew: has says which seat has each now, or Nobody.
 // It is a function of its arguments alone, so that whoever plans from the same
 // state plans the same.
 //
@@ -43,18 +46,18 @@ type seat struct {
 // others change places by a shortest chain of exchanges; these moves are more
 // than the fewest. If there is no such chain the least loaded that will have it
 // gets it, beyond its share. What all have given up is nobody's.
-func assign(has []int, seats []seat) []int {
+func Slots(has []int, seats []Seat) []int {
 	owner := slices.Clone(has)
 	a := &assignment{owner: owner, seats: seats, count: make([]int, len(seats))}
 	var pool []int
 	n := 0 // to give out
 	for k, i := range owner {
 		switch {
-		case i != nobody && seats[i].away:
+		case i != Nobody && seats[i].Away:
 		case !a.wanted(k):
-			owner[k] = nobody
-		case i == nobody || seats[i].gaveUp[k]:
-			owner[k] = nobody
+			owner[k] = Nobody
+		case i == Nobody || seats[i].GaveUp[k]:
+			owner[k] = Nobody
 			pool = append(pool, k)
 			n++
 		default:
@@ -64,8 +67,8 @@ func assign(has []int, seats []seat) []int {
 	}
 	a.target(n)
 	for k, i := range slices.Backward(owner) {
-		if i != nobody && !seats[i].away && a.spare(i) < 0 {
-			owner[k] = nobody
+		if i != Nobody && !seats[i].Away && a.spare(i) < 0 {
+			owner[k] = Nobody
 			a.count[i]--
 			pool = append(pool, k)
 		}
@@ -79,7 +82,7 @@ func assign(has []int, seats []seat) []int {
 
 type assignment struct {
 	owner  []int
-	seats  []seat
+	seats  []Seat
 	count  []int // slots that a seat has
 	share  []int // and is to have
 	cursor int   // seats before it are full
@@ -87,7 +90,7 @@ type assignment struct {
 
 // wanted reports whether a seat would have slot k.
 func (a *assignment) wanted(k int) bool {
-	return slices.ContainsFunc(a.seats, func(s seat) bool { return !s.away && !s.gaveUp[k] })
+	return slices.ContainsFunc(a.seats, func(s Seat) bool { return !s.Away && !s.GaveUp[k] })
 }
 
 func (a *assignment) spare(i int) int { return a.share[i] - a.count[i] }
@@ -97,18 +100,18 @@ func (a *assignment) target(n int) {
 	a.share = make([]int, len(a.seats))
 	weights := 0
 	for _, s := range a.seats {
-		if !s.away {
-			weights += s.weight
+		if !s.Away {
+			weights += s.Weight
 		}
 	}
 	left := n
 	rest := make([]int, len(a.seats)) // of the division
 	var up []int                      // may be rounded up
 	for i, s := range a.seats {
-		if s.away {
+		if s.Away {
 			continue
 		}
-		a.share[i], rest[i] = n*s.weight/weights, n*s.weight%weights
+		a.share[i], rest[i] = n*s.Weight/weights, n*s.Weight%weights
 		left -= a.share[i]
 		if rest[i] > 0 {
 			up = append(up, i)
@@ -130,11 +133,11 @@ func (a *assignment) give(k, i int) {
 
 // place gives slot k, which nobody has, to a seat that would have it.
 func (a *assignment) place(k int) {
-	for a.cursor < len(a.seats) && (a.seats[a.cursor].away || a.spare(a.cursor) <= 0) {
+	for a.cursor < len(a.seats) && (a.seats[a.cursor].Away || a.spare(a.cursor) <= 0) {
 		a.cursor++
 	}
 	for i := a.cursor; i < len(a.seats); i++ {
-		if s := a.seats[i]; !s.away && a.spare(i) > 0 && !s.gaveUp[k] {
+		if s := a.seats[i]; !s.Away && a.spare(i) > 0 && !s.GaveUp[k] {
 			a.give(k, i)
 			return
 		}
@@ -142,9 +145,9 @@ func (a *assignment) place(k int) {
 	if a.exchange(k) {
 		return
 	}
-	least := nobody
+	least := Nobody
 	for i, s := range a.seats {
-		if !s.away && !s.gaveUp[k] && (least == nobody || a.spare(i) > a.spare(least)) {
+		if !s.Away && !s.GaveUp[k] && (least == Nobody || a.spare(i) > a.spare(least)) {
 			least = i
 		}
 	}
@@ -156,12 +159,12 @@ func (a *assignment) place(k int) {
 func (a *assignment) exchange(k int) bool {
 	from := make([]int, len(a.seats)) // the slot with which a seat was reached
 	for i := range from {
-		from[i] = nobody
+		from[i] = Nobody
 	}
 	var queue []int
 	reach := func(slot int) (end int) {
 		for i, s := range a.seats {
-			if from[i] == nobody && !s.away && !s.gaveUp[slot] {
+			if from[i] == Nobody && !s.Away && !s.GaveUp[slot] {
 				from[i] = slot
 				if a.spare(i) > 0 {
 					return i
@@ -169,27 +172,27 @@ func (a *assignment) exchange(k int) bool {
 				queue = append(queue, i)
 			}
 		}
-		return nobody
+		return Nobody
 	}
 	end := reach(k)
-	for end == nobody && len(queue) > 0 {
+	for end == Nobody && len(queue) > 0 {
 		i := queue[0]
 		queue = queue[1:]
 		for slot, owner := range a.owner {
 			if owner == i {
-				if end = reach(slot); end != nobody {
+				if end = reach(slot); end != Nobody {
 					break
 				}
 			}
 		}
 	}
-	if end == nobody {
+	if end == Nobody {
 		return false
 	}
 	for slot := from[end]; ; slot = from[end] {
 		before := a.owner[slot]
 		a.give(slot, end)
-		if before == nobody {
+		if before == Nobody {
 			return true
 		}
 		a.count[before]--
