@@ -43,6 +43,10 @@
 // backend.Session. Code that does not heed its context can be fenced by the
 // token, or for what is written to the same store by [Slot.Guard].
 //
+// The next owner waits for a body that drains because its slot is to move, but
+// only for as long as the session lasts: what takes longer than the margin has
+// to be done under [Slot.Drain].
+//
 // # What goes wrong, and what then
 //
 //	store down or slow          slots run on inside the trust window; nothing

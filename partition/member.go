@@ -263,7 +263,8 @@ func (m *member) check(now time.Time) {
 	m.checkAt = now.Add(half + rand.N(half*time.Duration(spread)))
 }
 
-// stopAll ends the contexts of all bodies, and lets nothing begin any more.
+// stopAll ends the contexts of all bodies, and lets nothing begin any more. If
+// the cause is that they are lost they must not even drain.
 func (m *member) stopAll(cause error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -271,7 +272,11 @@ func (m *member) stopAll(cause error) {
 		m.stopped = cause
 	}
 	for _, s := range m.slots {
-		s.cancel(cause)
+		if errors.Is(cause, ErrLost) {
+			s.lose(cause)
+		} else {
+			s.cancel(cause)
+		}
 	}
 }
 

@@ -63,6 +63,7 @@ type process struct {
 	cancel context.CancelFunc
 	done   chan error
 	ended  chan struct{}
+	values context.Context // that Run's has, nil for none
 	// work is what a body does until its context ends, nil for nothing.
 	work func(ctx context.Context, slot *partition.Slot) error
 }
@@ -117,7 +118,10 @@ func (p *process) run() {
 		}
 	}
 	var ctx context.Context
-	ctx, p.cancel = context.WithCancel(p.t.Context())
+	if p.values == nil {
+		p.values = p.t.Context()
+	}
+	ctx, p.cancel = context.WithCancel(p.values)
 	p.done, p.ended = make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(p.ended)

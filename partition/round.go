@@ -373,13 +373,13 @@ func (m *member) trust(start trust.Instant) {
 	}
 	cause := fmt.Errorf("%w: the claims were not seen in the store within the trust window", ErrLost)
 	for _, s := range m.slots {
-		s.cancel(cause)
+		s.lose(cause)
 	}
 	m.window = trust.NewWindow(start.Add(span), m.session.Margin(), func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for _, s := range m.slots {
-			s.cancel(cause)
+			s.lose(cause)
 		}
 	})
 }

@@ -17,7 +17,8 @@ import (
 // The context given to body has the values of ctx. It ends with a cause: with
 // ErrMoved when another member is to have the slot, with ErrLost when the slot
 // cannot be relied on, with ctx's cause when Run is to end. body has to heed
-// it: the next owner waits until it has returned, and what ignores it beyond
+// it: the next owner waits until it has returned, for as long as the session
+// lasts (Slot.Drain is for what takes a while), and what ignores it beyond
 // Options.DrainTimeout is reported loudly, and its claim kept; with
 // Options.EndOnDrainTimeout Run ends for it. A body that returns earlier is
 // started again, see Options.Restarts. A panic in it is not recovered.

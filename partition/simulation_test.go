@@ -193,7 +193,7 @@ func (s *simulation) body(ctx context.Context, p *simProcess, slot *partition.Sl
 		case <-ctx.Done():
 			timer.Stop()
 			if cause := context.Cause(ctx); draw(4) == 0 && (errors.Is(cause, partition.ErrMoved) || errors.Is(cause, partition.ErrDrainTimeout)) {
-				time.Sleep(time.Duration(draw(int64(5 * time.Second)))) // in no hurry
+				pause(slot.Drain(), time.Duration(draw(int64(5*time.Second)))) // in no hurry
 			}
 			return nil
 		case <-timer.C:
@@ -204,6 +204,16 @@ func (s *simulation) body(ctx context.Context, p *simProcess, slot *partition.Sl
 		key := fmt.Sprintf("data/%d-%s-%d-%d-%d", span.slot, p.id, span.token, i, span.start.UnixNano())
 		_, _ = p.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, slot.Guard())
 		s.observeWrite(key, span)
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 

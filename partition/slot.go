@@ -21,7 +21,9 @@ type Slot struct {
 	guard  backend.Guard
 	window *trust.Window // Strict only
 
-	ctx    context.Context
+	held   context.Context // ends with the trust
+	lose   context.CancelCauseFunc
+	ctx    context.Context // the body's, of held
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the body has returned for good
 	gaveUp bool          // set before done is closed
@@ -41,13 +43,21 @@ func (s *Slot) Token() uint64 { return s.token }
 // applied only while this member's claims hold the slot with this token.
 func (s *Slot) Guard() backend.Guard { return s.guard }
 
-// Valid reports whether the ownership is trusted at this instant. It compares
-// clocks and does no I/O, so it tells the truth right after a pause of the
-// process too, when the body's context has not yet ended. Ask it before an
-// effect that cannot be fenced.
+// Valid reports whether the ownership is trusted at this instant, and the body
+// is not to end. It compares clocks and does no I/O, so it tells the truth right
+// after a pause of the process too, when the body's context has not yet ended.
+// Ask it before an effect that cannot be fenced.
 func (s *Slot) Valid() bool {
 	return s.ctx.Err() == nil && s.member.session.Valid() && (s.window == nil || s.window.Open())
 }
+
+// Drain returns a context under which a body may finish what it has begun though
+// its own has ended, because the slot is to move (ErrMoved) or Run is to end: the
+// slot is still this member's, and the next owner waits. It ends, with a cause
+// that wraps ErrLost, when that cannot be relied on any more: if the session is
+// over before the body has returned nobody waits for it. It has the values of
+// Run's context, and ends with the body at the latest.
+func (s *Slot) Drain() context.Context { return s.held }
 
 // begin runs slot k, which the own claims are known to hold with this token,
 // unless the trust that it needs is gone by now.
@@ -60,7 +70,8 @@ func (m *member) begin(k int, token uint64) {
 		return
 	}
 	s := &Slot{member: m, number: k, token: token, window: m.window, done: make(chan struct{}), overran: make(chan struct{})}
-	s.ctx, s.cancel = context.WithCancelCause(m.base)
+	s.held, s.lose = context.WithCancelCause(m.base)
+	s.ctx, s.cancel = context.WithCancelCause(s.held)
 	s.guard = m.store.NewGuard(token, []backend.Entry{m.own.entry(m.key)}, func(now map[string]backend.Entry) bool {
 		c, err := decodeClaims(now[m.key])
 		held, ok := uint64(0), false
@@ -70,12 +81,13 @@ func (m *member) begin(k int, token uint64) {
 		return ok && held == token
 	})
 	unbind := context.AfterFunc(m.session.Context(), func() {
-		s.cancel(fmt.Errorf("%w: %w", ErrLost, context.Cause(m.session.Context())))
+		s.lose(fmt.Errorf("%w: %w", ErrLost, context.Cause(m.session.Context())))
 	})
 	m.slots[k] = s
 	m.bodies.Go(func() {
 		defer m.returned(s)
 		defer letGo()
+		defer s.lose(nil)
 		defer unbind()
 		defer s.nag()()
 		s.own()

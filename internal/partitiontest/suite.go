@@ -32,6 +32,8 @@ func Scenarios() []Scenario {
 		{"spread-and-leave", spreadAndLeave},
 		{"silenced-member", silencedMember},
 		{"guard-refuses-once-claimed", guardRefuses},
+		{"guard-of-a-late-write", guardOfALateWrite},
+		{"guard-through-moves", guardThroughMoves},
 		{"keys-deleted-by-hand", keysDeletedByHand},
 		{"keys-deleted-by-hand-strict", keysDeletedByHandStrict},
 		{"restored", restored},
