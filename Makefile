@@ -20,6 +20,9 @@ MODULES := . $(ADAPTERS) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
+# Under the race detector a seed of this simulation costs six times as much, so
+# there it runs a few, and all without it.
+SEEDS = $(GO) test -C $(1) -count=1 -timeout 10m ./partition -run ^TestSimulation$$ -seeds 2000
 REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 40m
 
 # The tools module stays outside the workspace, whose versions it would raise.
@@ -45,6 +48,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		$(foreach m,. $(ADAPTERS) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
+		'$(call SEEDS,.)' \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
 		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \

@@ -71,8 +71,10 @@
 //	                            with Options.Strict, save after a restore
 //	an older plan restored      who remembers a newer one does not act on it, and
 //	                            replaces it, with new tokens for all slots
-//	nobody remembers the        tokens may repeat
-//	highest epoch
+//	no plan, and nobody with    tokens may repeat, until who remembers it is back
+//	claims in the store
+//	remembers the highest
+//	epoch
 //
 // # What it costs
 //
