@@ -30,7 +30,7 @@ func TestDrainLastsAsLongAsTheClaim(t *testing.T) {
 						<-ctx.Done()
 						drain := slot.Drain()
 						ended, value = context.Cause(ctx), drain.Value(key{})
-						<-drain.Done()
+						pause(drain, time.Hour)
 						drained = context.Cause(drain)
 						return nil
 					}
