@@ -90,6 +90,10 @@ checkpoints: servers ## kill workers 50 times over 10,000 items on each store, e
 membershipbench: servers ## measure what 1,000 members cost; see docs/benchmarks.md
 	QUORATE_MEMBERS=1000 $(GO) test -C integration -run '^TestScale' -v -count=1 -p 1 -timeout 20m ./membership
 
+.PHONY: partitionfaults
+partitionfaults: servers ## kill and stop 6 workers of 128 slots for a minute on each store: no slot twice
+	QUORATE_FAULT_SECONDS=60 QUORATE_WORKERS=6 QUORATE_SLOTS=128 $(GO) test -C integration -run '^TestFaults' -v -count=1 -p 1 -timeout 20m ./partition
+
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
 	bin/rehearsal -pack -use -tour

@@ -1,0 +1,119 @@
+package partition
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quorate/quorate/partition"
+)
+
+// Kinds of lines.
+const (
+	began        = 'b' // the body was called
+	valid        = 'v' // the ownership was trusted after the clock was read
+	moved        = 'm' // the body returns, since another member is to have the slot
+	ended        = 'e' // the body returns, for another reason
+	staleApplied = 'a' // a guarded write that was sent after the body had returned was applied
+	staleFenced  = 'f' // ... was refused
+)
+
+// drain is for how long a body has things to finish when its slot is to move:
+// who does not wait for that begins too early.
+const drain = 100 * time.Millisecond
+
+// journal is the file a worker appends to, a line at a time.
+type journal struct{ f *os.File }
+
+func openJournal(path string) (*journal, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	return &journal{f}, err
+}
+
+// run is the body of a slot.
+func (j *journal) run(ctx context.Context, s *partition.Slot) {
+	j.line(monotonic(), began, s)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		// The clock is read first: a line that says so was true at its time,
+		// also if the process stood still since.
+		if now := monotonic(); s.Valid() {
+			j.line(now, valid, s)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+	kind := ended
+	if errors.Is(context.Cause(ctx), partition.ErrMoved) {
+		kind = moved
+		pause(drain)
+	}
+	j.line(monotonic(), kind, s)
+}
+
+func (j *journal) line(at int64, kind rune, s *partition.Slot) {
+	if _, err := fmt.Fprintf(j.f, "%d %c %d %d\n", at, kind, s.Number(), s.Token()); err != nil {
+		panic(err) // what is not written cannot be judged
+	}
+}
+
+// monotonic reads CLOCK_MONOTONIC, which all processes of a machine share.
+func monotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err)
+	}
+	return ts.Nano()
+}
+
+// line is one line of a journal.
+type line struct {
+	at    int64 // monotonic, nanoseconds
+	kind  rune
+	slot  int
+	token uint64
+}
+
+// reader reads a journal as it grows.
+type reader struct {
+	path   string
+	offset int64
+}
+
+// next returns the lines that have come; the last may be torn, and waits.
+func (r *reader) next() (lines []line, err error) {
+	f, err := os.Open(r.path)
+	if err != nil {
+		if os.IsNotExist(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := f.Seek(r.offset, io.SeekStart); err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	content = content[:bytes.LastIndexByte(content, '\n')+1]
+	r.offset += int64(len(content))
+	for text := range bytes.Lines(content) {
+		var l line
+		if _, err := fmt.Sscanf(string(text), "%d %c %d %d\n", &l.at, &l.kind, &l.slot, &l.token); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", r.path, text, err)
+		}
+		lines = append(lines, l)
+	}
+	return lines, nil
+}
