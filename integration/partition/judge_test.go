@@ -199,7 +199,9 @@ func TestJudge(t *testing.T) {
 		moves   int
 	}{
 		{name: "one after the other", moves: 1, lines: []of{
-			{1, line{10, valid, 0, 1}}, {1, line{20, valid, 0, 1}}, {1, line{25, moved, 0, 1}},
+			{1, line{10, valid, 0, 1}},
+			{1, line{20, valid, 0, 1}},
+			{1, line{25, moved, 0, 1}},
 			{2, line{30, valid, 0, 2}},
 			{2, line{5, valid, 1, 1}},
 		}},
@@ -216,8 +218,12 @@ func TestJudge(t *testing.T) {
 			{1, line{10, valid, 0, 1}}, {2, line{15, valid, 0, 1}},
 		}},
 		{name: "a late write that is applied", moves: 1, wrong: 1, lines: []of{
-			{1, line{10, valid, 0, 1}}, {1, line{11, ended, 0, 1}}, {1, line{12, staleApplied, 0, 1}},
-			{2, line{15, valid, 0, 2}}, {1, line{16, staleApplied, 0, 1}}, {1, line{17, staleFenced, 0, 1}},
+			{1, line{10, valid, 0, 1}},
+			{1, line{11, ended, 0, 1}},
+			{1, line{12, staleApplied, 0, 1}},
+			{2, line{15, valid, 0, 2}},
+			{1, line{16, staleApplied, 0, 1}},
+			{1, line{17, staleFenced, 0, 1}},
 		}},
 	} {
 		h := newHistory()
