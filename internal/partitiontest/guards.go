@@ -79,7 +79,7 @@ func (f *field) ended(s *span) bool {
 // guardOfALateWrite: a guarded write that was sent in time, and lands once
 // another member has claimed the slot, is refused.
 func guardOfALateWrite(t *testing.T, env *drivertest.Env) {
-	f := newField(slowly(env), partition.Options{Slots: 4})
+	f := newCalmField(slowly(env), partition.Options{Slots: 4})
 	a := f.start(t, "a")
 	f.reaches(t, 5*time.Second, "a:4")
 	under, ok := a.driver.(*slow)
@@ -117,7 +117,7 @@ func guardOfALateWrite(t *testing.T, env *drivertest.Env) {
 // guardThroughMoves: while other slots come and go, the guard of one that stays
 // lets every write through.
 func guardThroughMoves(t *testing.T, env *drivertest.Env) {
-	f := newField(env, partition.Options{Slots: 12})
+	f := newCalmField(env, partition.Options{Slots: 12})
 	a := f.start(t, "a")
 	f.reaches(t, 5*time.Second, "a:12")
 	ctx, stop := context.WithCancel(t.Context())
