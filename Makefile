@@ -78,6 +78,10 @@ storefaults: servers ## the same under faults of the store itself
 seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one at a time, and must be caught
 	bin/seeded
 
+.PHONY: model
+model: ## search the models of the protocols, and mutants of them, state by state
+	$(GO) run -C integration ./cmd/model
+
 .PHONY: counterbench
 counterbench: servers ## package counter beside etcd's STM and a bare atomic.Add
 	$(GO) run -C integration ./cmd/counterbench $(if $(ROUNDS),-rounds $(ROUNDS))

@@ -1,0 +1,43 @@
+// Command model searches the models of the protocols and prints what it found:
+// see package model. It fails if a rule breaks, a mutant is not caught, or a
+// search was cut off.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/integration/model"
+)
+
+func main() {
+	limit := flag.Int("max", 12_000_000, "states a search may visit; what is cut off there has not passed")
+	only := flag.String("only", "", "cases whose model, kind and name contain this")
+	traces := flag.Bool("traces", false, "print the shortest trace of each mutant and limit too")
+	short := flag.Bool("short", false, "the cases of the ordinary tests only")
+	flag.Parse()
+	failed := 0
+	for _, c := range model.Cases() {
+		label := fmt.Sprintf("%-10s %-6s %-60s", c.Model, c.Kind, c.Name)
+		if !strings.Contains(label, *only) || *short && !c.Short {
+			continue
+		}
+		r := c.Run(*limit)
+		mark := "ok  "
+		if !c.OK(r) {
+			mark = "FAIL"
+			failed++
+		}
+		fmt.Printf("%s %s %9d states %6s  %s\n", mark, label, r.States, r.Elapsed.Round(100*time.Millisecond), r.Verdict())
+		if len(r.Trace) > 0 && (*traces || !c.OK(r)) {
+			fmt.Print(r.Steps())
+		}
+	}
+	if failed > 0 {
+		fmt.Printf("%d cases are not what they should be\n", failed)
+		os.Exit(1)
+	}
+}
