@@ -22,6 +22,9 @@ type Case struct {
 	Short  bool   // it is fast enough for the ordinary tests
 	Expect string // of a mutant or limit: what breaks; "" for anything
 	Run    func(limit int) Result
+	// Whole is the same without what a mutant leaves out: it has to hold, or
+	// the mutant shows nothing.
+	Whole func(limit int) Result
 }
 
 // OK reports whether a result is what the case expects.
@@ -39,7 +42,7 @@ func (c Case) OK(r Result) bool {
 // Cases returns the cases of all models.
 func Cases() []Case {
 	var all []Case
-	for _, cases := range [][]Case{checkpointCases()} {
+	for _, cases := range [][]Case{checkpointCases(), electionCases(), counterCases()} {
 		all = append(all, cases...)
 	}
 	return all
@@ -49,6 +52,10 @@ func Cases() []Case {
 type sentence uint8
 
 var sentences = []string{""}
+
+// tooSmall is not a guarantee: a case whose bounds leave no room for what
+// happens in it proves nothing.
+var tooSmall = says("the model is too small for this configuration")
 
 // says numbers a guarantee.
 func says(text string) sentence {

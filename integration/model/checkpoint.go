@@ -109,26 +109,29 @@ type checkpoint struct {
 	giveUps, ctxEnds, restores, deletions, moves uint8 // faults
 	revisions                                    bool  // versions never repeat (etcd, Consul); else they count anew with each key
 	guards                                       bool
+	lateCommits                                  bool // of before a restore
 
-	// What mutants leave out, and what limits allow; see checkpointMutants.
-	tokenOnly, tokenPerCall, ownIsOld, ownIsStored, sameSeq, noDoubt, noGuard, noFence bool
-	oldBase, lateCommits                                                               bool
+	ckBent
+}
+
+// ckBent is what mutants leave out, or bend.
+type ckBent struct {
+	tokenOnly, tokenPerCall, ownIsOld, ownIsStored, sameSeq, noDoubt, noGuard, noFence, oldBase bool
 }
 
 func ckName(w int) string { return string(rune('A' + w)) }
 
-// send puts a commit on its way, in the order of their senders. Where there is
-// no room the step is not taken: the configurations are such that there is.
-func (s *ckState) send(c ckCommit) bool {
+// send puts a commit on its way, in the order of their senders.
+func (s *ckState) send(c ckCommit) {
 	if s.Flights[ckFlights-1].By != 0 {
-		return false
+		s.Broken.is(tooSmall)
+		return
 	}
 	i := ckFlights - 1
 	for ; i > 0 && (s.Flights[i-1].By == 0 || s.Flights[i-1].By > c.By); i-- {
 		s.Flights[i] = s.Flights[i-1]
 	}
 	s.Flights[i] = c
-	return true
 }
 
 // forget takes away what nobody waits for and can never be applied: versions
@@ -148,7 +151,7 @@ func (m *checkpoint) forget(s *ckState) {
 }
 
 // sendClaim is one attempt of Checkpoint.claim, with a token of its own.
-func (m *checkpoint) sendClaim(s *ckState, w int) bool {
+func (m *checkpoint) sendClaim(s *ckState, w int) {
 	a, read := &s.Workers[w], s.Store.Doc
 	if a.At == ckIdle || !m.tokenPerCall {
 		a.Tries++
@@ -156,15 +159,15 @@ func (m *checkpoint) sendClaim(s *ckState, w int) bool {
 	a.At, a.Token = ckClaiming, uint8(w)<<4|a.Tries
 	read.Generation = s.Gen
 	put := ckDocument{There: true, Token: a.Token, Value: read.Value}
-	return s.send(ckCommit{By: uint8(w) + 1, Waited: true, Claim: true, Base: read, Doc: put, Guard: a.Guard})
+	s.send(ckCommit{By: uint8(w) + 1, Waited: true, Claim: true, Base: read, Doc: put, Guard: a.Guard})
 }
 
 // sendSave is one attempt of Checkpoint.save, on the document as last known.
-func (m *checkpoint) sendSave(s *ckState, w int) bool {
+func (m *checkpoint) sendSave(s *ckState, w int) {
 	a := &s.Workers[w]
 	a.At = ckSaving
 	put := ckDocument{There: true, Token: a.Token, Seq: a.Seq, Value: a.Present}
-	return s.send(ckCommit{By: uint8(w) + 1, Waited: true, Base: a.Known, Doc: put, Guard: a.Guard})
+	s.send(ckCommit{By: uint8(w) + 1, Waited: true, Base: a.Known, Doc: put, Guard: a.Guard})
 }
 
 // claimed is Claim that returns with the document as it stands.
@@ -220,72 +223,68 @@ func (m *checkpoint) next(s ckState, emit func(Step, ckState)) {
 
 func (m *checkpoint) work(s ckState, w int, took func(Step, ckState)) {
 	who := ckName(w)
-	step := func(what string, change func(*ckState, *ckWorker) bool) {
+	step := func(what string, change func(*ckState, *ckWorker)) {
 		n := s
-		if change(&n, &n.Workers[w]) {
-			took(Step{Who: who, What: what}, n)
-		}
+		change(&n, &n.Workers[w])
+		took(Step{Who: who, What: what}, n)
 	}
 	a := s.Workers[w]
 	switch a.At {
 	case ckIdle, ckFenced, ckOwns:
 		if a.Claims < m.claims[w] && (!m.guards || int(s.Office)%ckWorkers == w) {
-			step("Claim: read the document, send the claim", func(n *ckState, a *ckWorker) bool {
+			step("Claim: read the document, send the claim", func(n *ckState, a *ckWorker) {
 				a.Claims++
 				a.At, a.Guard = ckIdle, n.Office
-				return m.sendClaim(n, w)
+				m.sendClaim(n, w)
 			})
 		}
 	case ckReclaim:
 		doc := s.Store.Doc
 		if doc.There && doc.Token == a.Token {
-			step("claim: the document has the own token, it is made", func(n *ckState, a *ckWorker) bool {
+			step("claim: the document has the own token, it is made", func(n *ckState, a *ckWorker) {
 				m.claimed(n, w)
-				return true
 			})
 			break
 		}
-		step("claim: the document has another token, send one with a fresh token", func(n *ckState, a *ckWorker) bool {
-			return m.sendClaim(n, w)
+		step("claim: the document has another token, send one with a fresh token", func(n *ckState, a *ckWorker) {
+			m.sendClaim(n, w)
 		})
 	case ckResave:
 		m.resave(s, w, step)
 	}
 	if a.At == ckOwns && a.Saves < m.saves {
-		step("Save: send it on the document as last known", func(n *ckState, a *ckWorker) bool {
+		step("Save: send it on the document as last known", func(n *ckState, a *ckWorker) {
 			a.Saves++
 			if !m.sameSeq || a.Settled {
 				a.Seq++
 			}
 			a.Present = uint8(w)*ckSaves + a.Saves
 			n.Open |= 1 << a.Present
-			return m.sendSave(n, w)
+			m.sendSave(n, w)
 		})
 	}
 	m.givesUp(s, w, took)
 }
 
 // resave is what Checkpoint.save decides by what it reads.
-func (m *checkpoint) resave(s ckState, w int, step func(string, func(*ckState, *ckWorker) bool)) {
+func (m *checkpoint) resave(s ckState, w int, step func(string, func(*ckState, *ckWorker))) {
 	a, doc := s.Workers[w], s.Store.Doc
 	own := doc.There && doc.Token == a.Token && doc.Seq <= a.Seq || m.noFence && doc.There
 	switch {
 	case !own:
-		step("save: the document is another's, ErrFenced", func(n *ckState, a *ckWorker) bool {
+		step("save: the document is another's, ErrFenced", func(n *ckState, a *ckWorker) {
 			a.At = ckFenced
 			m.failed(n, w)
-			return true
 		})
 	case doc.Seq == a.Seq && !m.ownIsOld || m.ownIsStored:
-		step("save: the document has the own token and this seq, it is stored", func(n *ckState, a *ckWorker) bool {
+		step("save: the document has the own token and this seq, it is stored", func(n *ckState, a *ckWorker) {
 			m.saved(n, w)
-			return true
 		})
 	default:
-		step("save: the document has an older seq, send the same seq on it", func(n *ckState, a *ckWorker) bool {
+		step("save: the document has an older seq, send the same seq on it", func(n *ckState, a *ckWorker) {
 			a.Known = n.Store.Doc
 			a.Known.Generation = n.Gen
-			return m.sendSave(n, w)
+			m.sendSave(n, w)
 		})
 	}
 }
@@ -356,7 +355,7 @@ func (m *checkpoint) arrive(s ckState, i int, took func(Step, ckState)) {
 				}
 			}
 		}
-		took(Step{Who: ckName(w), What: what + " arrives and is refused"}, n)
+		took(Step{ckName(w), what + " arrives and is refused", !c.Waited}, n)
 		return
 	}
 	if !guarded {
@@ -387,7 +386,7 @@ func (m *checkpoint) arrive(s ckState, i int, took func(Step, ckState)) {
 	case c.Waited:
 		m.saved(&n, w)
 	}
-	took(Step{Who: ckName(w), What: what + " lands"}, n)
+	took(Step{ckName(w), what + " lands", !c.Waited}, n)
 }
 
 // disasters are what happens to the store, and the guard's move to another.

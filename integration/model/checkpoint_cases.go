@@ -8,9 +8,11 @@ func each(n uint8) [ckWorkers]uint8 { return [ckWorkers]uint8{n, n} }
 func checkpointCases() []Case {
 	var cases []Case
 	add := func(kind Kind, name, says string, short bool, broken sentence, m checkpoint) {
+		whole := m
+		whole.ckBent = ckBent{}
 		cases = append(cases, Case{
 			Model: "checkpoint", Kind: kind, Name: name, Says: says, Short: short,
-			Expect: broken.String(), Run: m.run,
+			Expect: broken.String(), Run: m.run, Whole: whole.run,
 		})
 	}
 	rule := func(name string, short bool, m checkpoint) { add(Rule, name, "", short, 0, m) }
@@ -27,28 +29,28 @@ func checkpointCases() []Case {
 
 	mutant := func(name, says string, broken sentence, m checkpoint) { add(Mutant, name, says, true, broken, m) }
 	mutant("token only", "a save is conditioned on the document as last known, not on the own token alone", ckStoredOnce,
-		checkpoint{claims: each(1), saves: 2, giveUps: 1, tokenOnly: true})
+		checkpoint{claims: each(1), saves: 2, giveUps: 1, ckBent: ckBent{tokenOnly: true}})
 	mutant("no look at the seq", "the own token with this seq is stored: it is not sent again", ckStoredOnce,
-		checkpoint{claims: each(1), saves: 1, giveUps: 1, ownIsOld: true})
+		checkpoint{claims: each(1), saves: 1, giveUps: 1, ckBent: ckBent{ownIsOld: true}})
 	mutant("own token is enough", "the own token with an older seq is not stored", ckAcknowledged,
-		checkpoint{claims: each(1), saves: 1, giveUps: 1, ownIsStored: true})
+		checkpoint{claims: each(1), saves: 1, giveUps: 1, ckBent: ckBent{ownIsStored: true}})
 	mutant("seq taken again", "a save whose outcome nobody learned has used up its seq", ckAcknowledged,
-		checkpoint{claims: each(1), saves: 2, giveUps: 1, ctxEnds: 1, sameSeq: true})
+		checkpoint{claims: each(1), saves: 2, giveUps: 1, ctxEnds: 1, ckBent: ckBent{sameSeq: true}})
 	mutant("doubt forgotten", "an error is also ErrIndeterminate when an attempt was in doubt", ckSurelyRefused,
-		checkpoint{claims: each(1), saves: 1, giveUps: 1, ctxEnds: 1, noDoubt: true})
+		checkpoint{claims: each(1), saves: 1, giveUps: 1, ctxEnds: 1, ckBent: ckBent{noDoubt: true}})
 	mutant("another's token overwritten", "another token in the document is ErrFenced", ckEarlierClaim,
-		checkpoint{claims: each(1), saves: 1, giveUps: 1, noFence: true})
+		checkpoint{claims: each(1), saves: 1, giveUps: 1, ckBent: ckBent{noFence: true}})
 	mutant("guard left out", "the guards are conditions of each claim and save", ckGuarded,
-		checkpoint{claims: each(1), saves: 1, moves: 1, guards: true, noGuard: true})
+		checkpoint{claims: each(1), saves: 1, moves: 1, guards: true, ckBent: ckBent{noGuard: true}})
 	mutant("token per call", "each attempt of a claim has a token of its own", ckEarlierClaim,
-		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, revisions: true, tokenPerCall: true})
+		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, revisions: true, ckBent: ckBent{tokenPerCall: true}})
 	mutant("base from before a restore", "a base from before a restore is not used: C12's generation", ckEarlierClaim,
-		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, oldBase: true})
+		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, ckBent: ckBent{oldBase: true}})
 
 	limit := func(name, says string, m checkpoint) { add(Limit, name, says, false, 0, m) }
 	limit("deleted by hand, versions count anew", "the document is not deleted by hand while workers claim and save",
 		checkpoint{claims: each(1), saves: 2, giveUps: 1, deletions: 1})
 	limit("restore, commits land from before", "ZooKeeper is restored with all servers stopped",
-		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, oldBase: true, lateCommits: true})
+		checkpoint{claims: each(1), saves: 2, giveUps: 1, restores: 1, ckBent: ckBent{oldBase: true}, lateCommits: true})
 	return cases
 }

@@ -29,6 +29,9 @@ func TestMutants(t *testing.T) {
 			continue
 		}
 		t.Run(c.Model+"/"+c.Name, func(t *testing.T) {
+			if r := c.Whole(shortLimit); !r.Holds() {
+				t.Errorf("with nothing left out: %s\n%s", r.Verdict(), r.Steps())
+			}
 			r := c.Run(shortLimit)
 			t.Logf("left out: %s\n%s\n%s", c.Says, r.Verdict(), r.Steps())
 			if !c.OK(r) {

@@ -20,21 +20,27 @@ func main() {
 	short := flag.Bool("short", false, "the cases of the ordinary tests only")
 	flag.Parse()
 	failed := 0
-	for _, c := range model.Cases() {
-		label := fmt.Sprintf("%-10s %-6s %-60s", c.Model, c.Kind, c.Name)
-		if !strings.Contains(label, *only) || *short && !c.Short {
-			continue
-		}
-		r := c.Run(*limit)
+	report := func(c model.Case, name string, r model.Result, ok bool) {
 		mark := "ok  "
-		if !c.OK(r) {
+		if !ok {
 			mark = "FAIL"
 			failed++
 		}
-		fmt.Printf("%s %s %9d states %6s  %s\n", mark, label, r.States, r.Elapsed.Round(100*time.Millisecond), r.Verdict())
-		if len(r.Trace) > 0 && (*traces || !c.OK(r)) {
+		fmt.Printf("%s %-10s %-6s %-62s %9d states %6s  %s\n", mark, c.Model, c.Kind, name, r.States, r.Elapsed.Round(100*time.Millisecond), r.Verdict())
+		if len(r.Trace) > 0 && (*traces || !ok) {
 			fmt.Print(r.Steps())
 		}
+	}
+	for _, c := range model.Cases() {
+		if !strings.Contains(fmt.Sprintf("%s %s %s", c.Model, c.Kind, c.Name), *only) || *short && !c.Short {
+			continue
+		}
+		if c.Kind == model.Mutant {
+			r := c.Whole(*limit)
+			report(c, c.Name+", whole", r, r.Holds())
+		}
+		r := c.Run(*limit)
+		report(c, c.Name, r, c.OK(r))
 	}
 	if failed > 0 {
 		fmt.Printf("%d cases are not what they should be\n", failed)
