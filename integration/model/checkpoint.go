@@ -7,7 +7,7 @@ package model
 //	failed                       the end of save: with ErrIndeterminate, if an attempt was in doubt
 //	arrive                       backend/driver Commit and the guards of backend/guard.go: compare, then put
 //	givesUp                      a call's deadline (backend/calls.go), and the caller's context
-//	disasters (checkpoint_faults.go)                    a restore, with the generation of clause C12, and a document deleted by hand
+//	disasters                    a restore, with the generation of clause C12, and a document deleted by hand
 //
 // A read and the commit that is made of it are one step: the store sees the
 // commit only when it arrives, which is a step of its own.

@@ -4,15 +4,15 @@ package model
 // state and the store; claims_member.go what a member does, claims_plan.go how
 // it plans, and claims_faults.go what happens to it.
 //
-//	create                    partition/member.go create: the own claims, which say "leaving"
-//	look (three reads)        partition/round.go look, settle, take: marks, plan, own claims
-//	decide                    partition/round.go step: stopOthers, update, beginOwned
-//	list                      partition/round.go step, claim; others.go list, free
+//	clCreates, clCreated      partition/member.go create: the own claims, which say "leaving"
+//	looks, take, settle       partition/round.go look, take, settle: marks, plan, own claims, in this order
+//	decide                    partition/round.go step: stopOthers, update, beginOwned, claimed
+//	list, free                partition/round.go step, claim; others.go list, free
 //	propose                   partition/propose.go propose, prepareLine; others.go seats
-//	replied                   partition/round.go write
-//	ends, cleanUp, sweep      partition/member.go serve, cleanUp; sweep.go
-//	waited (Strict)           partition/others.go free, round.go trust
-//	arrive                    backend/driver Commit: all conditions, then all operations
+//	write, replied            partition/round.go write
+//	ends, clEnds, the sweep   partition/member.go serve, cleanUp; sweep.go
+//	Wait, Old, Closed         partition/others.go free, round.go trust (Strict)
+//	arrive, holds, apply                    backend/driver Commit: all conditions, then all operations
 //
 // A registration is used by one member only; a process has two, one after the
 // other. Which seat an unbalanced plan moves the slot to is anybody's choice

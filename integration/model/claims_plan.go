@@ -1,7 +1,7 @@
 package model
 
 // seats are the registrations that may have the slot.
-func (m *claims) seats(s *clState, p int, base *clPlan) (seats [clProcesses]uint8) {
+func (m *claims) seats(s *clState, base *clPlan) (seats [clProcesses]uint8) {
 	for q := range s.P {
 		b := &s.P[q]
 		for r := uint8(2 * q); r < uint8(2*q)+2; r++ {
@@ -32,8 +32,8 @@ func (m *claims) base(s *clState, a *clProcess) clPlan {
 }
 
 // owner is who the next plan gives the slot to, 0 if there is no seat.
-func (m *claims) owner(s *clState, p int, base *clPlan, move bool) uint8 {
-	seats := m.seats(s, p, base)
+func (m *claims) owner(s *clState, base *clPlan, move bool) uint8 {
+	seats := m.seats(s, base)
 	had := -1
 	if base.Owner != 0 {
 		had = clOf(base.Owner - 1)
@@ -53,7 +53,7 @@ func (m *claims) owner(s *clState, p int, base *clPlan, move bool) uint8 {
 func (m *claims) planNeeded(s *clState, p int) bool {
 	a := &s.P[p]
 	base := m.base(s, a)
-	owner := m.owner(s, p, &base, false)
+	owner := m.owner(s, &base, false)
 	return owner != 0 && (!a.There || !a.Mark || a.Fork || owner != a.Read.Owner)
 }
 
@@ -61,7 +61,7 @@ func (m *claims) planNeeded(s *clState, p int) bool {
 func (m *claims) propose(s *clState, p int, move bool) bool {
 	a := &s.P[p]
 	base := m.base(s, a)
-	owner := m.owner(s, p, &base, move)
+	owner := m.owner(s, &base, move)
 	line, fresh := !a.There || !a.Mark, !a.There || a.Fork
 	if owner == 0 || !line && !fresh && owner == base.Owner {
 		a.Planned = a.Leaving

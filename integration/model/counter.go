@@ -2,10 +2,10 @@ package model
 
 // The model of counter.Counter, rule by rule:
 //
-//	begin, look, decide   counter/worker.go settle, look, decide
+//	work, look, decide    counter/worker.go settle, look, decide
 //	send                  counter/worker.go commit; document.go with
-//	refused, applied      counter/worker.go commit, finish
-//	givesUp               counter/counter.go giveUp
+//	acknowledge, finish   counter/worker.go finish
+//	work (giveUp)         counter/counter.go giveUp
 //	arrive                backend/driver Commit: compare, then put
 //	disasters             a restore, with the generation of clause C12, and a document deleted by hand
 //

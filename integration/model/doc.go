@@ -24,10 +24,16 @@
 // Within these bounds a search visits everything, and "holds, complete" says
 // so. A search that was cut off never counts as one that holds.
 //
-// A mutant is a model with one rule left out or bent. If none of the sentences
-// broke then, either the rule would not be needed or the model would not see
+// A mutant is a model with one rule left out or bent; the same configuration is
+// searched whole too, and has to hold. If none of the sentences broke in the
+// mutant, either the rule would not be needed or the model would not see
 // what it is for. A limit is the protocol as it is, under what the documentation
 // says it does not withstand.
+//
+// Bounds that no configuration goes beyond: two candidates, each in a process of
+// its own; one slot, two processes, two registrations each; three counters. A
+// read of several keys shows them one after the other, or all at one instant
+// where the name of the case says so; the values of a list are of one instant.
 //
 // What the models do not cover: how long a TTL, a margin or a pause is (trust
 // ends before the lease does, that is all they know); adds of one process that

@@ -4,18 +4,18 @@ package model
 // store; election_candidate.go what a candidate does, and election_faults.go
 // what happens to it.
 //
-//	join, joined            election/campaign.go join
-//	look (four reads)       election/state.go read: queue, term, marks, office, in this order
-//	round                   election/campaign.go round, officeTaken
+//	candidate (elStart)     election/campaign.go join
+//	reads                   election/state.go read: queue, term, marks, office, in this order
+//	decide (elCampaigns)    election/campaign.go round, officeTaken; terms.go raise, baseMark
+//	decide (elVacates)      election/leadership.go vacate, standing
+//	decide (elClears)       election/sweep.go cleanUp, and vacate of what was lost
+//	decide (elSweeps)       election/sweep.go sweep, sweepBetween
 //	sendTake, lead          election/campaign.go take, leadership.go lead
-//	stepDown                election/upkeep.go watch and compare, run.go serve
-//	sendRelease, vacate     election/leadership.go release, standing, vacate
-//	clear                   election/sweep.go clear, cleanUp
-//	secure                  election/terms.go secure
-//	raise, base mark        election/terms.go raise, baseMark
-//	sweep                   election/sweep.go sweep, sweepBetween
-//	waitOver (Strict)       election/campaign.go pause, upkeep.go confirmRegularly
-//	arrive                  backend/driver Commit: all conditions, then all operations
+//	stands                  election/upkeep.go watch, compare
+//	sendRelease             election/leadership.go release
+//	clear, clearOffice      election/sweep.go clear; terms.go secure
+//	elPause, pauses         election/campaign.go pause; upkeep.go confirmRegularly (Strict)
+//	arrive, holds, apply                  backend/driver Commit: all conditions, then all operations
 //
 // Trust: a session's holder believes in it until its trust ends; only then may
 // the store expire it, or never (backend/session.go, internal/trust). That the

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"time"
 )
@@ -186,10 +187,10 @@ func (s *search[S]) trace(n int32) []Step {
 	}
 	steps := make([]Step, 0, len(way))
 	state := s.Init
-	for i := len(way) - 1; i >= 0; i-- {
+	for _, which := range slices.Backward(way) {
 		at, taken := state, int32(0)
 		s.Next(at, func(step Step, after S) {
-			if taken++; taken == way[i] {
+			if taken++; taken == which {
 				steps, state = append(steps, step), after
 			}
 		})
