@@ -1,6 +1,6 @@
 // Command tour shows what Quorate does, with real processes on a real store:
-// some workers know each other, count together, and elect a leader that works
-// through numbered items. The tour kills it, pauses the next, asks the one after
+// some workers know each other, share out the slots of a work, count together,
+// and elect a leader that works through numbered items. The tour kills it, pauses the next, asks the one after
 // that to leave, tells what happens meanwhile, and proves in the end that no
 // item and no count was lost or doubled. It ends by itself.
 //

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/membership"
 )
@@ -15,7 +18,7 @@ const (
 )
 
 // peers makes the worker known to the others, reports how they come and go,
-// and leaves in the end.
+// shares the slots of the work with them, and leaves in the end.
 func (j *job) peers(ctx context.Context) error {
 	group, err := membership.New(j.store, "workers", nil)
 	if err != nil {
@@ -25,17 +28,21 @@ func (j *job) peers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watching, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(self.Context(), func() { cancel(context.Cause(self.Context())) })
-	defer stop()
+	both, running := errgroup.WithContext(ctx)
+	both.Go(func() error { return j.watch(running, group) })
+	both.Go(func() error { return j.share(running, group, self) })
+	err = both.Wait()
+	late, end := finishing(ctx)
+	defer end()
+	return errors.Join(err, self.Leave(late))
+}
+
+// watch reports how the others come and go.
+func (j *job) watch(ctx context.Context, group *membership.Group) error {
 	known := make(map[string]string) // the last incarnation seen, by ID
-	for view, err := range group.Watch(watching) {
+	for view, err := range group.Watch(ctx) {
 		if err != nil {
-			if ctx.Err() == nil {
-				return err
-			}
-			break
+			return err
 		}
 		for _, m := range view.Change.Removed {
 			j.report(event{Kind: saw, Peer: m.ID, Text: gone})
@@ -54,7 +61,5 @@ func (j *job) peers(ctx context.Context) error {
 			}
 		}
 	}
-	late, end := finishing(ctx)
-	defer end()
-	return self.Leave(late)
+	return nil
 }

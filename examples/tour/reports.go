@@ -141,6 +141,8 @@ func (s *stage) tell(r reported) error {
 		r.from.begun = r.N
 	case added:
 		r.from.counted = r.N
+	case works, rests:
+		return s.noteSlot(r)
 	case saw:
 		r.from.sees[r.Peer] = sighting{r.Text, time.Now()}
 	case exited:

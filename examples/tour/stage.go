@@ -31,6 +31,7 @@ type stage struct {
 	term    uint64
 	since   time.Time // when it began to lead
 	tenures map[uint64]*tenure
+	slots   [slots]slot
 }
 
 // tenure is a term as its leader saw it.
@@ -90,7 +91,8 @@ func (s *stage) close() {
 func (s *stage) removeKeys(ctx context.Context) error {
 	const e = "election/leader/"
 	read, err := s.store.Read(ctx, driver.Dir("work"), driver.Dir(e+"tenure"), driver.Key(e+"term"),
-		driver.Key("checkpoint/items/value"), driver.Key("counter/sum/value"), driver.Dir("membership/workers/members"))
+		driver.Key("checkpoint/items/value"), driver.Key("counter/sum/value"), driver.Dir("membership/workers/members"),
+		driver.Key("partition/work/plan"), driver.Dir("partition/work/line"))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (s *stage) elect(ctx context.Context) error {
 		}
 	}
 	s.line.say("tour", "each of the %d sees the others, and all add to one counter", len(s.workers))
-	return nil
+	return s.awaitShared(ctx)
 }
 
 // crash kills the leader, in the middle of an add.
@@ -50,7 +50,7 @@ func (s *stage) crash(ctx context.Context) error {
 		return err
 	}
 	s.line.say("tour", "all others see %s gone, after %.1f s", dead.id, seen.Sub(killed).Seconds())
-	return nil
+	return s.awaitShared(ctx)
 }
 
 // pause stops the leader for longer than the store waits.
@@ -79,7 +79,7 @@ func (s *stage) pause(ctx context.Context) error {
 		return err
 	}
 	s.line.say("tour", "all others see %s %s", old.id, returned)
-	return nil
+	return s.awaitShared(ctx)
 }
 
 // leave asks the leader to end, and starts it again, as an update of the
@@ -111,7 +111,7 @@ func (s *stage) leave(ctx context.Context) error {
 		return err
 	}
 	s.line.say("tour", "all others see %s %s", again.id, restarted)
-	return nil
+	return s.awaitShared(ctx)
 }
 
 // stop asks all workers to end, the leader last so that no other begins to

@@ -47,9 +47,11 @@ Done in %.1f s. What you saw:
             the one before did, and could not save any more, it finds done.
   peers     who leaves is gone from the others' views at once, who crashed after a TTL;
             a new process of the same name is a new incarnation.
+  slots     each has one owner, and moves only if it must: to the others when a worker is
+            gone, and back when there is one more. Its token tells an owner from the next.
   counter   an acknowledged add counts once, whatever crashes; one that was under way
             counts once or never.
-Read on: the documentation of packages election, restart, membership and counter, and
-docs/guarantees.md.
+Read on: the documentation of packages election, restart, membership, partition and
+counter, and docs/guarantees.md.
 `, time.Since(l.start).Seconds())
 }

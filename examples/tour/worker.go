@@ -32,7 +32,7 @@ type task struct {
 // event is what a worker reports: a line of JSON on its standard output.
 type event struct {
 	Kind string // one of the constants below
-	Term uint64
+	Term uint64 // or the token of a slot
 	At   int64  // when, by the machine's clock, in nanoseconds; of leading and trusted
 	N    int64  // the item, or the add
 	Peer string // of saw: whom
@@ -50,6 +50,8 @@ const (
 	adding  = "adding"  // is about to add N to the shared counter
 	added   = "added"   // and the store has said that it is counted
 	saw     = "saw"     // Peer is now as Text says: one of the states in peers.go
+	works   = "works"   // began with slot N, with the token Term
+	rests   = "rests"   // has ended its work on slot N
 	failed  = "failed"
 	exited  = "exited" // the process is gone; said by who waits for it
 )
