@@ -10,8 +10,7 @@
 //	identifiers that no other process gets                   counter.Sequence
 //	counting what happens too often to wait for              counter.Tally
 //	who the other processes are, and where                   membership
-//	work cut into slots, each run by one of them (in the     partition
-//	making: not yet measured with real processes killed)
+//	work cut into slots, each run by one of them             partition
 //	a worker that goes on where the last one was             restart.Checkpoint
 //	a process that drains, restarts its parts, and starts    restart
 //	before or after what it depends on

@@ -78,7 +78,8 @@
 //
 // # What it costs
 //
-// In the store: the plan, one mark, and one key per member. A plan of 16,384
+// In the store: the plan, one mark (now and then a spare one, until the next
+// new line), and one key per member. A plan of 16,384
 // slots over 256 members takes 60 KB usually, 230 KB at worst. A member watches
 // the plan, the marks, its own claims, and only those claims of others that hold
 // what it waits for; any number of slots is claimed or released in one commit. A
