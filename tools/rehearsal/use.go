@@ -40,8 +40,8 @@ func (s *stage) loadEnv() error {
 // printEnv prints the environment as assignments on one line.
 func (s *stage) printEnv(w io.Writer) { fmt.Fprintln(w, strings.Join(s.env, " ")) }
 
-// run runs a command in dir and returns its standard output and error.
-func (s *stage) run(dir string, args ...string) (stdout, stderr string, err error) {
+// run runs a command in dir and returns its standard output.
+func (s *stage) run(dir string, args ...string) (stdout string, err error) {
 	fmt.Println("  $", strings.Join(args, " "))
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = dir
@@ -49,15 +49,15 @@ func (s *stage) run(dir string, args ...string) (stdout, stderr string, err erro
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return "", "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, &out, &errs)
+		return "", fmt.Errorf("%s: %w\n%s%s", strings.Join(args, " "), err, &out, &errs)
 	}
-	return out.String(), errs.String(), nil
+	return out.String(), nil
 }
 
 // all runs commands one after the other until one fails.
 func (s *stage) all(dir string, commands ...[]string) error {
 	for _, args := range commands {
-		if _, _, err := s.run(dir, args...); err != nil {
+		if _, err := s.run(dir, args...); err != nil {
 			return err
 		}
 	}
@@ -145,19 +145,19 @@ func main() {
 	); err != nil {
 		return err
 	}
-	if out, _, err := s.run(dir, "go", "run", "."); err != nil {
+	if out, err := s.run(dir, "go", "run", "."); err != nil {
 		return err
 	} else if !strings.HasPrefix(out, "leading, term ") {
 		return fmt.Errorf("the program printed %q", out)
 	}
-	line, _, err := s.run(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
+	line, err := s.run(dir, "go", "list", "-m", "-f", "{{.GoVersion}}")
 	if err != nil {
 		return err
 	}
 	if line = strings.TrimSpace(line); line != "1.25.0" {
 		return fmt.Errorf("the importer's go line was raised from 1.25.0 to %s", line)
 	}
-	graph, _, err := s.run(dir, "go", "list", "-m", "all")
+	graph, err := s.run(dir, "go", "list", "-m", "all")
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func goBlock(page string) (string, error) {
 }
 
 func (s *stage) tour(dir string) error {
-	usage, _, err := s.run(dir, "go", "run", root+"/examples/tour@"+version, "-h")
+	usage, err := s.run(dir, "go", "run", root+"/examples/tour@"+version, "-h")
 	if err != nil {
 		return err
 	}
@@ -221,7 +221,7 @@ func (s *stage) tour(dir string) error {
 // same there is no need to run its tests twice.
 func (s *stage) versions(string) error {
 	list := []string{"go", "list", "-deps", "-test", "-f", "{{with .Module}}{{if .Version}}{{.Path}} {{.Version}}{{end}}{{end}}", "./..."}
-	outside, _, err := s.run(s.source("integration"), list...)
+	outside, err := s.run(s.source("integration"), list...)
 	if err != nil {
 		return err
 	}
