@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"text/tabwriter"
@@ -68,6 +69,9 @@ func run(rounds int, long time.Duration) (err error) {
 		if err := b.compare(each.name, each.wanted, each.processes, each.callers, b.ours(1), b.stm); err != nil {
 			return err
 		}
+	}
+	if err := b.compare("1 caller, a bare put: the floor", "-", 1, 1, b.ours(1), b.put); err != nil {
+		return err
 	}
 	if err := b.compare("1 caller, 64 entries in the document and 1", ">= 0.8", 1, 1, b.ours(64), b.ours(1)); err != nil {
 		return err
@@ -197,6 +201,20 @@ func (b *bench) ours(entries int) func(processes int) (increment, func(), error)
 			return err
 		}, end, nil
 	}
+}
+
+// put counts nothing: it writes as many bytes as a Counter's first document has,
+// without any condition.
+func (b *bench) put(int) (increment, func(), error) {
+	client, err := b.client()
+	if err != nil {
+		return nil, func() {}, err
+	}
+	key, value := b.name(), strings.Repeat("x", 100)
+	return func(int) error {
+		_, err := client.Put(context.Background(), key, value)
+		return err
+	}, func() { _ = client.Close() }, nil
 }
 
 // stm counts as the client's documentation shows it.
