@@ -62,8 +62,9 @@
 //
 //	store down                 the last view stands, stale after a TTL; members
 //	                           stay members, and register again afterwards
-//	all come back at once      each draws a moment within 0.85 TTL of the store's
-//	                           return, and waits if a seventh of the members came
+//	all come back at once      each has its place, by a hash of its ID, in the 0.85
+//	                           TTL from the store's return, and draws a moment
+//	                           there; it draws another if a sixth of the members came
 //	                           within a second: one commit each
 //	store wiped or restored    the same; the views hold who is missing
 //	session lost by one        it registers again at once, within the tenth of a

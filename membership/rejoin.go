@@ -13,8 +13,8 @@ import (
 // turn is when a member that has lost its entry registers again.
 //
 // After an outage all have lost their sessions, and come back at one time. Who
-// can tell that nobody misses it takes its time: a moment drawn from most of a
-// TTL, counted from the return of the store, and later if many have just come.
+// can tell that nobody misses it takes its time: a moment in its share of most of a
+// TTL, counted from the return of the store, or another if many have just come.
 // That is so while its old entry still stands, as it does after an outage: an
 // entry has its full TTL from the return of the store; and when more than half
 // have gone with it, as after a wipe: they are held in the views. Who alone has
@@ -23,6 +23,7 @@ type turn struct {
 	lost   *Standing
 	began  time.Time // when it was lost
 	others int       // how many were shown beside it
+	place  float64   // among them, by a hash of the ID: from 0 to 1
 	due    time.Time // zero until it is drawn
 	gone   bool      // the entry has been seen to be gone,
 	alone  bool      // while at least half of the others were there
@@ -38,7 +39,17 @@ func (r *Registration) newTurn(lost *Standing) *turn {
 	g := r.group
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return &turn{lost: lost, began: time.Now(), others: max(len(g.roster.shown)-1, 0)}
+	n, before := len(g.roster.shown), 0
+	own := weight(r.doc.ID, g.name)
+	for i := range g.roster.shown {
+		if weight(g.roster.shown[i].ID, g.name) < own {
+			before++
+		}
+	}
+	return &turn{
+		lost: lost, began: time.Now(), others: max(n-1, 0),
+		place: (float64(before) + rand.Float64()) / float64(max(n, before+1)),
+	}
 }
 
 // look takes note of what a state says.
@@ -48,9 +59,14 @@ func (t *turn) look(st *state) {
 	}
 }
 
-// draw sets when it is due, at some time before end.
-func (t *turn) draw(now, end time.Time) {
-	t.due = now.Add(time.Millisecond + rand.N(max(end.Sub(now), 1)))
+// draw sets when it is due, before end: first at the member's place in spread,
+// so that of many each second gets as many, and if that has passed, or the
+// second is crowded all the same, at random.
+func (t *turn) draw(now, end time.Time, spread time.Duration) {
+	first := t.due.IsZero()
+	if t.due = end.Add(-time.Duration((1 - t.place) * float64(spread))); !first || !now.Before(t.due) {
+		t.due = now.Add(time.Millisecond + rand.N(max(end.Sub(now), 1)))
+	}
 }
 
 // await waits for the turn. It reports false if the session is over, or the
@@ -68,7 +84,7 @@ func (r *Registration) await(t *turn, session *backend.Session) bool {
 		end = since.Add(spread)
 	}
 	if now := time.Now(); t.due.Before(now) {
-		t.draw(now, end)
+		t.draw(now, end, spread)
 	}
 	for {
 		st, news := r.group.present()
@@ -84,7 +100,7 @@ func (r *Registration) await(t *turn, session *backend.Session) bool {
 			return true
 		}
 		if !now.Before(t.due) {
-			t.draw(now, end)
+			t.draw(now, end, spread)
 		}
 		timer := time.NewTimer(t.due.Sub(now))
 		select {
@@ -105,7 +121,7 @@ func (g *Group) watching() (up bool, since time.Time) {
 
 // crowdedShare is the share of the members of which no more should register
 // within a second.
-const crowdedShare = 7
+const crowdedShare = 6
 
 // arrivals is how many registrations were first seen at an instant.
 type arrivals struct {
