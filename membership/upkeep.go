@@ -219,6 +219,7 @@ func (r *Registration) superseded(s *Standing, own, holder *record) bool {
 			return false
 		}
 	}
+	r.group.store.Logger().Warn("another process has joined under the same ID, this membership ends", "group", r.group.name, "id", r.doc.ID, "registration", holder.name)
 	r.finish(fmt.Errorf("%w: %s", ErrSuperseded, holder.name))
 	return true
 }
