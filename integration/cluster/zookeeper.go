@@ -161,8 +161,15 @@ func (s *zooStore) secure(n *Node, tls *ServerTLS) ([]string, error) {
 }
 
 // ask asks for the server's mode. A follower serves only while it follows,
-// and does not say whom.
+// and does not say whom. The port for TLS is opened after the other.
 func (s *zooStore) ask(ctx context.Context, n *Node) (status, error) {
+	if addr := n.SecureAddr(); addr != "" {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return status{}, fmt.Errorf("asking %s: %w", n.name, err)
+		}
+		_ = conn.Close()
+	}
 	text, err := FourLetterWord(ctx, n, "srvr")
 	if err != nil {
 		return status{}, err
