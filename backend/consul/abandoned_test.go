@@ -2,9 +2,11 @@ package consul
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,5 +122,43 @@ func TestGuestsComeToAQueryUnderWay(t *testing.T) {
 	f.set("q/other/a", []byte("=1"))
 	if got := <-seen; got != "q/other/a=1" {
 		t.Errorf("%q was shown", got)
+	}
+}
+
+// TestSilentReadsOfWatches: reads that watches wait for are given up when the
+// server is silent, though no caller bounds them: the watches begin again, and
+// other calls have their turn.
+func TestSilentReadsOfWatches(t *testing.T) {
+	for queries, reads := range map[int]int64{1: 1, 64: maxCalls} { // behind the bell, and with a query each
+		f := newFake(t)
+		var asked atomic.Int64
+		f.setBefore(func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {
+			asked.Add(1)
+			<-r.Context().Done() // as long as its client waits
+			return true
+		})
+		d := f.open(t, &Options{MaxBlockingQueries: queries}, nil)
+		const watches = 2 * maxCalls
+		ended := make(chan error, watches)
+		for i := range watches {
+			go func() {
+				ended <- d.Watch(t.Context(), driver.Key(fmt.Sprintf("q/%d/value", i)), func([]driver.Entry) {})
+			}()
+		}
+		until(t, "the reads to be under way", func() bool { return asked.Load() >= reads })
+		f.setBefore(nil) // new connections are served; the old ones stay silent
+		ctx, cancel := context.WithTimeout(t.Context(), lookTimeout+5*time.Second)
+		if _, err := d.Read(ctx, driver.Key("q/a")); err != nil {
+			t.Errorf("with %d queries: Read: %v", queries, err)
+		}
+		select {
+		case err := <-ended:
+			if !errors.Is(err, driver.ErrUnavailable) {
+				t.Errorf("with %d queries: Watch = %v, want ErrUnavailable", queries, err)
+			}
+		case <-ctx.Done():
+			t.Errorf("with %d queries: the watches are deaf", queries)
+		}
+		cancel()
 	}
 }

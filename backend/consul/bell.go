@@ -157,7 +157,8 @@ func (b *bell) run(ctx context.Context) {
 		if prefix != at || index == 0 {
 			at, all = prefix, true
 			var err error
-			if index, err = b.ask(ctx, prefix, 0); err != nil {
+			index, err = look(ctx, func(ctx context.Context) (uint64, error) { return b.ask(ctx, prefix, 0) })
+			if err != nil {
 				b.fail(err)
 				index = 0
 				continue
@@ -220,7 +221,7 @@ func (b *bell) reset(ctx context.Context, guests []*guest) error {
 		return err
 	}
 	m := b.d.indexes.mark()
-	index, err := b.d.tableIndex(ctx, guests[0].target.Path)
+	index, err := look(ctx, func(ctx context.Context) (uint64, error) { return b.d.tableIndex(ctx, guests[0].target.Path) })
 	if err != nil {
 		return err
 	}
@@ -320,7 +321,7 @@ func (b *bell) serve(ctx context.Context, guests []*guest, all bool) error {
 		due = append(due, g)
 		targets = append(targets, g.target)
 	}
-	states, err := b.d.readTogether(ctx, targets)
+	states, err := look(ctx, func(ctx context.Context) ([][]driver.Entry, error) { return b.d.readTogether(ctx, targets) })
 	if err != nil {
 		return err
 	}
@@ -339,7 +340,7 @@ func (b *bell) serve(ctx context.Context, guests []*guest, all bool) error {
 }
 
 func (b *bell) serveAlone(ctx context.Context, g *guest) error {
-	states, err := b.d.read(ctx, []driver.Target{g.target})
+	states, err := look(ctx, func(ctx context.Context) ([]state, error) { return b.d.read(ctx, []driver.Target{g.target}) })
 	if err != nil {
 		return err
 	}

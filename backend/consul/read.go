@@ -47,6 +47,18 @@ type state struct {
 	index   uint64
 }
 
+// lookTimeout bounds a read that a watch waits for: no caller does, and one
+// that hangs on a connection that died in silence would keep others from their
+// turn as well.
+const lookTimeout = 5 * time.Second
+
+// look reads for a watch.
+func look[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return read(ctx)
+}
+
 // read reads targets, again when it finds on the way that the store went back
 // in time.
 func (d *Driver) read(ctx context.Context, targets []driver.Target) ([]state, error) {

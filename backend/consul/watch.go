@@ -61,7 +61,7 @@ func same(a, b driver.Entry) bool {
 // follow watches target with blocking queries until one fails.
 func (d *Driver) follow(ctx context.Context, target driver.Target, deliver func([]driver.Entry)) error {
 	scratch := func() (state, error) {
-		states, err := d.read(ctx, []driver.Target{target})
+		states, err := look(ctx, func(ctx context.Context) ([]state, error) { return d.read(ctx, []driver.Target{target}) })
 		if err != nil {
 			return state{}, err
 		}
