@@ -28,7 +28,7 @@ type Trace struct {
 	// WatchRestarted: a watch failed and is begun again with a fresh read.
 	WatchRestarted func(WatchRestarted)
 	// OwnershipBegan and OwnershipEnded: this process began, and ended, to own
-	// something: an office in an election.
+	// something: an office in an election, a slot of a partition.
 	OwnershipBegan func(Ownership)
 	OwnershipEnded func(Ownership)
 	// BodyOverran: a body has not returned although its context ended a while
@@ -96,8 +96,8 @@ type WatchRestarted struct {
 
 // Ownership says what was owned, and why it ended.
 type Ownership struct {
-	Kind  string // "election"
-	Name  string
+	Kind  string // "election" or "partition"
+	Name  string // of the election; of the partition, with "/" and the slot
 	Token uint64
 	// Cause is why it ended, nil when it began.
 	Cause error

@@ -2,7 +2,7 @@
 //
 //	client, err := clientv3.New(clientv3.Config{
 //		Endpoints:            []string{"etcd-0:2379", "etcd-1:2379", "etcd-2:2379"},
-//		DialKeepAliveTime:    5 * time.Second,
+//		DialKeepAliveTime:    10 * time.Second, // gRPC takes no less
 //		DialKeepAliveTimeout: 2 * time.Second,
 //	})
 //	...
