@@ -25,6 +25,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -48,7 +49,11 @@ func main() {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	slog.SetDefault(logger)
-	store, err := openStore(*url, &backend.Options{Namespace: "example", TTL: *ttl, Logger: logger})
+	target, err := storeurl.Parse(*url)
+	var store *backend.Store
+	if err == nil { // its client lives as long as the process
+		store, _, err = target.Open(&backend.Options{Namespace: "example", TTL: *ttl, Logger: logger})
+	}
 	if err != nil {
 		logger.Error("cannot start", "error", err)
 		os.Exit(restart.ExitFailed)
