@@ -1,0 +1,107 @@
+// Package rig is what the suites of this module share: the three stores under
+// test by name, processes of the test binary itself, and the clock that all
+// processes of a machine have in common.
+package rig
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/consul"
+	"github.com/quorate/quorate/backend/etcd"
+	"github.com/quorate/quorate/backend/zookeeper"
+	"github.com/quorate/quorate/integration/cluster"
+)
+
+// Tick is the unit of time of the ZooKeeper servers of these suites.
+const Tick = 500 * time.Millisecond
+
+// Store is a store under test.
+type Store struct {
+	Name string
+	// Expiry is the longest that a session of a TTL lives that is not renewed.
+	Expiry func(ttl time.Duration) time.Duration
+	// Start starts a cluster of three.
+	Start func() (*cluster.Cluster, error)
+	// Open opens a Store on servers, through a client of its own. To close what
+	// it returns closes both.
+	Open func(addrs []string, opts *backend.Options) (*Opened, error)
+}
+
+// Opened is a Store with the client that it is on.
+type Opened struct {
+	*backend.Store
+	client func() error
+}
+
+// Close closes the Store, and then its client.
+func (o *Opened) Close() error {
+	err := o.Store.Close()
+	if closing := o.client(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// Stores are all of them, by name.
+var Stores = map[string]Store{
+	"etcd": {
+		Name: "etcd",
+		// A leader looks for expired leases every half second, and a new one
+		// adds an election timeout to every lease.
+		Expiry: func(ttl time.Duration) time.Duration { return ttl + 3*time.Second },
+		Start:  func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
+		Open:   openEtcd,
+	},
+	"consul": {
+		Name: "consul",
+		// A server's timer is two TTLs, and then the end of the session is a
+		// write like any other.
+		Expiry: func(ttl time.Duration) time.Duration { return 2*ttl + 2*time.Second },
+		Start:  func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) },
+		Open:   openConsul,
+	},
+	"zookeeper": {
+		Name: "zookeeper",
+		// Sessions expire in steps of a tick.
+		Expiry: func(ttl time.Duration) time.Duration { return ttl + 2*Tick },
+		Start: func() (*cluster.Cluster, error) {
+			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: Tick})
+		},
+		Open: openZooKeeper,
+	},
+}
+
+func openEtcd(addrs []string, opts *backend.Options) (*Opened, error) {
+	client, err := clientv3.New(clientv3.Config{Endpoints: addrs, Logger: zap.NewNop()})
+	if err != nil {
+		return nil, fmt.Errorf("opening etcd: %w", err)
+	}
+	store, err := etcd.New(client, opts)
+	return &Opened{store, client.Close}, err
+}
+
+// openConsul connects to the first of the addresses, as to the one agent that
+// a process has beside it.
+func openConsul(addrs []string, opts *backend.Options) (*Opened, error) {
+	client, err := api.NewClient(&api.Config{Address: addrs[0]})
+	if err != nil {
+		return nil, fmt.Errorf("opening Consul: %w", err)
+	}
+	store, err := consul.New(client, opts)
+	return &Opened{store, func() error { return nil }}, err
+}
+
+func openZooKeeper(addrs []string, opts *backend.Options) (*Opened, error) {
+	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick})
+	if err != nil {
+		return nil, fmt.Errorf("opening ZooKeeper: %w", err)
+	}
+	store, err := backend.New(d, opts)
+	return &Opened{store, func() error { return nil }}, err
+}
