@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/quorate/quorate/integration/judge"
 )
 
 // input is an add of delta, or with zero a read.
@@ -29,22 +31,22 @@ var model = porcupine.Model{
 // in doubt may take effect at any time after it began, which the end of the
 // history stands for; that it need not at all is expressed by a place after
 // the read of the final value.
-func linearizable(t *testing.T, history []call, final int64) {
+func linearizable(t *testing.T, history []judge.Call, final int64) {
 	t.Helper()
 	end := int64(0)
 	for _, c := range history {
-		end = max(end, c.end)
+		end = max(end, c.End)
 	}
 	var ops []porcupine.Operation
 	for i, c := range history {
-		if c.never && !c.doubt {
+		if c.Never && !c.Doubt {
 			continue
 		}
 		op := porcupine.Operation{
-			ClientId: i, Input: input{c.delta}, Call: c.begin,
-			Output: output{value: c.result, doubt: c.doubt}, Return: c.end,
+			ClientId: i, Input: input{c.Delta}, Call: c.Begin,
+			Output: output{value: c.Result, doubt: c.Doubt}, Return: c.End,
 		}
-		if c.doubt {
+		if c.Doubt {
 			op.Return = end + 3
 		}
 		ops = append(ops, op)

@@ -15,6 +15,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/judge"
 )
 
 const (
@@ -165,7 +166,7 @@ func disturbed(t testing.TB, f fault, nets []*cluster.Proxies, acknowledged *ato
 
 // ours has the processes count with Counters and returns the history and the
 // final value.
-func (r *rig) ours(t *testing.T, f fault) ([]call, int64) {
+func (r *rig) ours(t *testing.T, f fault) ([]judge.Call, int64) {
 	t.Helper()
 	var nets []*cluster.Proxies
 	var counters []*counter.Counter
@@ -183,7 +184,7 @@ func (r *rig) ours(t *testing.T, f fault) ([]call, int64) {
 		nets, counters = append(nets, net), append(counters, c)
 	}
 	var mu sync.Mutex
-	var history []call
+	var history []judge.Call
 	var doubts atomic.Int64 // that may still be
 	doubts.Store(f.doubts)
 	start := time.Now()
@@ -194,14 +195,14 @@ func (r *rig) ours(t *testing.T, f fault) ([]call, int64) {
 			if number == 0 && (f.doubts == 0 || doubts.Add(-1) >= 0) {
 				patience = f.impatient
 			}
-			c := call{process: process, delta: someDelta()}
+			c := judge.Call{Process: process, Delta: judge.SomeDelta()}
 			bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-			c.begin = int64(time.Since(start))
-			result, err := counters[process].Add(bound, c.delta)
-			c.end = int64(time.Since(start))
+			c.Begin = int64(time.Since(start))
+			result, err := counters[process].Add(bound, c.Delta)
+			c.End = int64(time.Since(start))
 			cancel()
-			c.result, c.doubt, c.never = result, errors.Is(err, backend.ErrIndeterminate), err != nil
-			if patience == f.impatient && f.doubts > 0 && !c.doubt {
+			c.Result, c.Doubt, c.Never = result, errors.Is(err, backend.ErrIndeterminate), err != nil
+			if patience == f.impatient && f.doubts > 0 && !c.Doubt {
 				doubts.Add(1)
 			}
 			switch {
@@ -297,19 +298,19 @@ func run(t *testing.T, s system) {
 
 func (r *rig) runOurs(t *testing.T, f fault) {
 	history, final := r.ours(t, f)
-	v := check(history, final)
+	v := judge.Adds(history, 0, final)
 	t.Logf("ours:  %v", v)
-	if v.lost+v.doubled+v.disorder > 0 {
-		t.Errorf("the history is wrong: %s", v.first)
+	if v.Wrong() {
+		t.Errorf("the history is wrong: %s", v.First)
 	}
-	if v.acknowledged < runAdds {
-		t.Errorf("only %d adds were acknowledged in %v", v.acknowledged, patience)
+	if v.Acknowledged < runAdds {
+		t.Errorf("only %d adds were acknowledged in %v", v.Acknowledged, patience)
 	}
 	switch {
-	case v.inDoubt <= 12:
+	case v.InDoubt <= 12:
 		linearizable(t, history, final)
 	case f.doubts > 0:
-		t.Errorf("%d adds are in doubt, at most %d were to be", v.inDoubt, f.doubts)
+		t.Errorf("%d adds are in doubt, at most %d were to be", v.InDoubt, f.doubts)
 	}
 }
 
