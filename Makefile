@@ -74,6 +74,17 @@ overlap: servers ## measure how long two leaders overlap under faults of the cli
 storefaults: servers ## the same under faults of the store itself
 	QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run '^TestStoreFaults' -v -count=1 -p 1 -timeout 120m ./overlap
 
+# One store, or all of them: STORE=etcd.
+FAULTS = -run '(?i)^TestFaults($(or $(STORE),etcd|consul|zookeeper))$$' -v -count=1 ./faults
+
+.PHONY: faults
+faults: servers ## every kind of fault on real clusters with everything in use, 8 rounds of each; writes docs/reliability.md; STORE=, ROUNDS=
+	QUORATE_FAULTS=$(or $(ROUNDS),8) QUORATE_FAULTS_PAGE=$(CURDIR)/docs/reliability.md $(GO) test -C integration -timeout 180m $(FAULTS)
+
+.PHONY: soak
+soak: servers ## the same faults, drawn for as long as told: FOR=8h, STORE=
+	QUORATE_FAULTS_FOR=$(or $(FOR),8h) $(GO) test -C integration -timeout 0 $(FAULTS)
+
 .PHONY: seeded
 seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one at a time, and must be caught
 	bin/seeded

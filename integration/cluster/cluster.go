@@ -41,6 +41,10 @@ type store interface {
 	// the cluster serves.
 	snapshot(ctx context.Context, leader *Node, path string) error
 	restore(ctx context.Context, c *Cluster, path string, bump bool) error
+	// expel removes a server from the cluster, which a quorum without it does;
+	// readmit lets one in its place, without data, be a member.
+	expel(ctx context.Context, n *Node) error
+	readmit(ctx context.Context, n *Node) error
 	// close releases what asking needed.
 	close() error
 }

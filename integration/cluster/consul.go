@@ -85,7 +85,7 @@ func (s *consulStore) securePort() int {
 
 func (s *consulStore) command(n *Node) (*exec.Cmd, error) {
 	file := filepath.Join(n.dir, "consul.hcl")
-	if err := os.WriteFile(file, []byte(s.configuration()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(n.edited(s.configuration())), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the configuration of %s: %w", n.name, err)
 	}
 	args := []string{

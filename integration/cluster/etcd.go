@@ -87,6 +87,10 @@ func (s *etcdStore) configure(n *Node) (string, error) {
 	for _, other := range n.cluster.nodes {
 		peers = append(peers, other.name+"=http://"+hostPort(other.ports[etcdPeer]))
 	}
+	state := "new"
+	if n.joins {
+		state = "existing"
+	}
 	lines := []string{
 		"name: " + n.name,
 		"data-dir: " + strconv.Quote(filepath.Join(n.DataDir(), "etcd")),
@@ -95,7 +99,7 @@ func (s *etcdStore) configure(n *Node) (string, error) {
 		"initial-advertise-peer-urls: " + peer,
 		"initial-cluster: " + strings.Join(peers, ","),
 		"initial-cluster-token: " + filepath.Base(n.cluster.dir.path),
-		"initial-cluster-state: new",
+		"initial-cluster-state: " + state,
 		"log-level: error",
 	}
 	listen := client
@@ -117,7 +121,7 @@ func (s *etcdStore) configure(n *Node) (string, error) {
 	}
 	lines = append(lines, s.config.Config, "")
 	file := filepath.Join(n.dir, "etcd.yaml")
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(n.edited(strings.Join(lines, "\n"))), 0o600); err != nil {
 		return "", fmt.Errorf("writing the configuration of %s: %w", n.name, err)
 	}
 	return file, nil

@@ -29,6 +29,8 @@ type Node struct {
 	mu     sync.Mutex
 	proc   *process
 	paused bool
+	edit   func(string) string // of the configuration, nil if none
+	joins  bool                // a cluster that is there (etcd)
 }
 
 // Index is the node's place in Cluster.Nodes.
@@ -97,6 +99,15 @@ func (n *Node) Launch() error {
 	}
 	n.proc, n.paused = proc, false
 	return nil
+}
+
+// LaunchWrong launches the server as Launch does, with a configuration that
+// somebody got wrong: edit is given the right one. The next start is right
+// again.
+func (n *Node) LaunchWrong(edit func(config string) string) error {
+	n.edit = edit
+	defer func() { n.edit = nil }()
+	return n.Launch()
 }
 
 // Start starts the server on the data that it has, at the same ports, and
@@ -200,7 +211,7 @@ func (n *Node) freeze(sig syscall.Signal, paused bool) error {
 
 // Wipe removes the data of a server that does not run: it starts afresh.
 // etcd does not let a member come back that way while the others go on: wipe
-// all of a cluster, or none.
+// all of a cluster, or Replace the one.
 func (n *Node) Wipe() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -210,7 +221,51 @@ func (n *Node) Wipe() error {
 	if err := os.RemoveAll(n.DataDir()); err != nil {
 		return fmt.Errorf("wiping %s: %w", n.name, err)
 	}
+	n.joins = false
 	return nil
+}
+
+// Replace puts a new server in the place of one that has lost its data, or
+// its membership, as the store's documentation says, and returns when it
+// serves.
+func (n *Node) Replace(ctx context.Context) error {
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	if err := n.Wipe(); err != nil {
+		return err
+	}
+	if err := n.cluster.store.readmit(ctx, n); err != nil {
+		return fmt.Errorf("readmitting %s: %w", n.name, err)
+	}
+	return n.Start(ctx)
+}
+
+// Expel takes the server's membership away while it runs, where the store has
+// that.
+func (n *Node) Expel(ctx context.Context) error {
+	if err := n.cluster.store.expel(ctx, n); err != nil {
+		return fmt.Errorf("expelling %s: %w", n.name, err)
+	}
+	return nil
+}
+
+// edited returns a configuration as it is to be.
+func (n *Node) edited(config string) string {
+	if n.edit == nil {
+		return config
+	}
+	return n.edit(config)
+}
+
+// Serves returns an error unless the server runs and has its place in a
+// quorum now.
+func (n *Node) Serves(ctx context.Context) error {
+	if !n.Running() {
+		return fmt.Errorf("%s does not run", n.name)
+	}
+	_, err := n.ask(ctx)
+	return err
 }
 
 // ask asks the server what it takes itself and its cluster for.

@@ -81,7 +81,7 @@ func (s *zooStore) command(n *Node) (*exec.Cmd, error) {
 		return nil, err
 	}
 	file := filepath.Join(n.dir, "zoo.cfg")
-	err = errors.Join(os.WriteFile(file, []byte(text), 0o600),
+	err = errors.Join(os.WriteFile(file, []byte(n.edited(text)), 0o600),
 		os.WriteFile(filepath.Join(n.DataDir(), "myid"), []byte(strconv.Itoa(n.index+1)), 0o600))
 	if err != nil {
 		return nil, fmt.Errorf("writing the configuration of %s: %w", n.name, err)
@@ -205,6 +205,15 @@ func FourLetterWord(ctx context.Context, n *Node, word string) (string, error) {
 }
 
 func (s *zooStore) close() error { return nil }
+
+// expel is for operators who have switched reconfiguration on: no cluster of
+// ours has.
+func (s *zooStore) expel(context.Context, *Node) error {
+	return fmt.Errorf("%w: the members are in the servers' configuration", errors.ErrUnsupported)
+}
+
+// readmit has nothing to do: who the members are is in the configuration.
+func (s *zooStore) readmit(context.Context, *Node) error { return nil }
 
 // snapshot copies the leader's snapshots and log, as they are: what was
 // acknowledged is on its disk.

@@ -4,12 +4,16 @@
 package rig
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/consul/api"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/consul"
@@ -28,9 +32,22 @@ type Store struct {
 	Expiry func(ttl time.Duration) time.Duration
 	// Start starts a cluster of three.
 	Start func() (*cluster.Cluster, error)
-	// Open opens a Store on servers, through a client of its own. To close what
-	// it returns closes both.
-	Open func(addrs []string, opts *backend.Options) (*Opened, error)
+	open  func(dial dialer, addrs []string, opts *backend.Options) (*Opened, error)
+}
+
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Open opens a Store on servers, through a client of its own. To close what it
+// returns closes both.
+func (s Store) Open(addrs []string, opts *backend.Options) (*Opened, error) {
+	return s.open(new(net.Dialer).DialContext, addrs, opts)
+}
+
+// OpenFrom does the same from a local address, one of 127.0.0.0/8: servers
+// count connections by it.
+func (s Store) OpenFrom(local string, addrs []string, opts *backend.Options) (*Opened, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
+	return s.open(d.DialContext, addrs, opts)
 }
 
 // Opened is a Store with the client that it is on.
@@ -56,7 +73,7 @@ var Stores = map[string]Store{
 		// adds an election timeout to every lease.
 		Expiry: func(ttl time.Duration) time.Duration { return ttl + 3*time.Second },
 		Start:  func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
-		Open:   openEtcd,
+		open:   openEtcd,
 	},
 	"consul": {
 		Name: "consul",
@@ -64,7 +81,7 @@ var Stores = map[string]Store{
 		// write like any other.
 		Expiry: func(ttl time.Duration) time.Duration { return 2*ttl + 2*time.Second },
 		Start:  func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) },
-		Open:   openConsul,
+		open:   openConsul,
 	},
 	"zookeeper": {
 		Name: "zookeeper",
@@ -73,12 +90,17 @@ var Stores = map[string]Store{
 		Start: func() (*cluster.Cluster, error) {
 			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: Tick})
 		},
-		Open: openZooKeeper,
+		open: openZooKeeper,
 	},
 }
 
-func openEtcd(addrs []string, opts *backend.Options) (*Opened, error) {
-	client, err := clientv3.New(clientv3.Config{Endpoints: addrs, Logger: zap.NewNop()})
+func openEtcd(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: addrs, Logger: zap.NewNop(),
+		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return dial(ctx, "tcp", addr)
+		})},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("opening etcd: %w", err)
 	}
@@ -88,8 +110,10 @@ func openEtcd(addrs []string, opts *backend.Options) (*Opened, error) {
 
 // openConsul connects to the first of the addresses, as to the one agent that
 // a process has beside it.
-func openConsul(addrs []string, opts *backend.Options) (*Opened, error) {
-	client, err := api.NewClient(&api.Config{Address: addrs[0]})
+func openConsul(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+	client, err := api.NewClient(&api.Config{Address: addrs[0], Transport: &http.Transport{
+		DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("opening Consul: %w", err)
 	}
@@ -97,8 +121,8 @@ func openConsul(addrs []string, opts *backend.Options) (*Opened, error) {
 	return &Opened{store, func() error { return nil }}, err
 }
 
-func openZooKeeper(addrs []string, opts *backend.Options) (*Opened, error) {
-	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick})
+func openZooKeeper(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick, Dial: dial})
 	if err != nil {
 		return nil, fmt.Errorf("opening ZooKeeper: %w", err)
 	}

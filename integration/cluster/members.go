@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// expel removes a member; its server ends when it hears of it.
+func (s *etcdStore) expel(ctx context.Context, n *Node) error {
+	client, member, err := s.member(ctx, n)
+	if err != nil || member == 0 {
+		return err
+	}
+	if _, err := client.MemberRemove(ctx, member); err != nil {
+		return fmt.Errorf("removing the member: %w", err)
+	}
+	return nil
+}
+
+// readmit replaces the member by a new one with the same name and address.
+func (s *etcdStore) readmit(ctx context.Context, n *Node) error {
+	if err := s.expel(ctx, n); err != nil {
+		return err
+	}
+	client, _, err := s.member(ctx, n)
+	if err != nil {
+		return err
+	}
+	if _, err := client.MemberAdd(ctx, []string{"http://" + hostPort(n.ports[etcdPeer])}); err != nil {
+		return fmt.Errorf("adding the member: %w", err)
+	}
+	n.joins = true
+	return nil
+}
+
+// member asks another server for the ID under which a node is a member, 0 if
+// it is none, and returns the client of that server.
+func (s *etcdStore) member(ctx context.Context, n *Node) (*clientv3.Client, uint64, error) {
+	var errs []error
+	for _, other := range n.cluster.nodes {
+		if other == n || !other.Running() {
+			continue
+		}
+		client, err := s.client(other)
+		if err != nil {
+			return nil, 0, err
+		}
+		list, err := client.MemberList(ctx)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, m := range list.Members {
+			for _, peer := range m.PeerURLs {
+				if peer == "http://"+hostPort(n.ports[etcdPeer]) {
+					return client, m.ID, nil
+				}
+			}
+		}
+		return client, 0, nil
+	}
+	return nil, 0, fmt.Errorf("asking for the members: %w", errors.Join(errs...))
+}
+
+// expel removes a server from raft's peers.
+func (s *consulStore) expel(ctx context.Context, n *Node) error {
+	for _, other := range n.cluster.nodes {
+		if other == n || !other.Running() {
+			continue
+		}
+		reply, err := s.do(ctx, other, http.MethodDelete,
+			"/v1/operator/raft/peer?address="+url.QueryEscape(hostPort(n.ports[consulServer])), nil)
+		if err != nil {
+			return err
+		}
+		return reply.Body.Close()
+	}
+	return errors.New("no other server runs")
+}
+
+// readmit has nothing to do: a server that joins becomes a member.
+func (s *consulStore) readmit(context.Context, *Node) error { return nil }

@@ -1,0 +1,173 @@
+package faults
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/integration/judge"
+)
+
+// TestCheckers holds the checkers against histories that are known.
+func TestCheckers(t *testing.T) {
+	early := kind{early: 5}
+	back := kind{early: 5, back: true}
+	// Deltas are as those of clients: a sum of some says which.
+	a, b, c := judge.SomeDelta(), judge.SomeDelta(), judge.SomeDelta()
+	add := func(kind string, begin, end, delta, result int64) []string {
+		lines := []string{text(begin, adding, shared, 0, delta, begin)}
+		if kind != "" {
+			lines = append(lines, text(end, kind, shared, uint64(result), delta, begin))
+		}
+		return lines
+	}
+	owns := func(what string, token uint64, from, to int64) []string {
+		return []string{text(from, valid, what, token, 0, 0), text(to, valid, what, token, 0, 0)}
+	}
+	restore := rewind{backup: [2]int64{20, 30}, begin: 60, end: 70, counts: [2]int64{a, a + b}}
+	for _, test := range []struct {
+		name  string
+		kind  kind
+		lines [][]string // of the processes
+		back  *rewind
+		wrong string // "" if nothing is
+	}{
+		{name: "one after the other", lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 21, 30)}},
+		{name: "two at once", lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 18, 30)}, wrong: "was valid"},
+		{name: "two at once, taken away early", kind: early, lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 18, 30)}},
+		{name: "two at once for too long", kind: early, lines: [][]string{owns(plain, 1, 10, 24), owns(plain, 2, 18, 30)}, wrong: "was valid"},
+		{name: "two at once, strict", kind: early, lines: [][]string{owns(strict, 1, 10, 20), owns(strict, 2, 18, 30)}, wrong: "was valid"},
+		{name: "two owners of a slot", lines: [][]string{owns("slot/1", 1, 10, 20), owns("slot/1", 2, 18, 30)}, wrong: "was valid"},
+		{name: "a term again", lines: [][]string{owns(plain, 2, 10, 20), owns(plain, 2, 21, 30)}, wrong: "came after"},
+		{
+			name: "a term again, after a restore", kind: back, back: &restore,
+			lines: [][]string{owns(plain, 2, 10, 20), owns(plain, 2, 71, 75), owns(plain, 3, 76, 80)},
+		},
+		{
+			name: "terms do not grow again", kind: back, back: &restore,
+			lines: [][]string{owns(plain, 9, 10, 20), owns(plain, 2, 71, 75)}, wrong: "is the last after",
+		},
+		{
+			name:  "a late write refused",
+			lines: [][]string{append(owns(plain, 1, 10, 20), text(22, staleFenced, plain, 1, 0, 21)), owns(plain, 2, 21, 30)},
+		},
+		{
+			name:  "a late write applied",
+			lines: [][]string{append(owns(plain, 1, 10, 20), text(25, staleApplied, plain, 1, 0, 23)), owns(plain, 2, 21, 30)},
+			wrong: "a write under token 1",
+		},
+		{name: "adds", lines: [][]string{add(added, 1, 2, a, a), add(added, 1, 3, b, a+b), add("", 2, 0, c, 0)}},
+		{name: "an add in doubt, applied", lines: [][]string{add(addDoubt, 1, 2, a, 0), add(added, 3, 4, b, a+b)}},
+		{name: "an add under way, applied", lines: [][]string{add("", 1, 0, a, 0), add(added, 3, 4, b, a+b)}},
+		{name: "an add twice", lines: [][]string{add(added, 1, 2, a, a), add(added, 3, 4, b, a+a+b)}, wrong: "the counter"},
+		{name: "an add lost", lines: [][]string{add(added, 1, 2, a, a), add(added, 3, 4, b, b)}, wrong: "the counter"},
+		{name: "an add that was never sent, applied", lines: [][]string{add(addNever, 1, 2, a, 0), add(added, 3, 4, b, a+b)}, wrong: "the counter"},
+		{
+			name: "adds since the backup lost", kind: back, back: &restore,
+			lines: [][]string{append(add(added, 10, 11, a, a), add(added, 25, 26, b, a+b)...), add(added, 40, 41, c, a+b+c), add(added, 80, 81, c, a+c)},
+		},
+		{
+			name: "an add before the backup lost", kind: back, back: &restore,
+			lines: [][]string{add(added, 10, 11, a, a), add(added, 80, 81, c, c)}, wrong: "the counter",
+		},
+		{name: "numbers", lines: [][]string{{text(1, numbered, shared, 1, 0, 1)}, {text(2, numbered, shared, 2, 0, 1)}}},
+		{name: "a number twice", lines: [][]string{{text(1, numbered, shared, 1, 0, 1)}, {text(2, numbered, shared, 1, 0, 1)}}, wrong: "which"},
+		{name: "a number below", lines: [][]string{{text(1, numbered, shared, 2, 0, 1), text(2, numbered, shared, 1, 0, 1)}}, wrong: "after"},
+		{
+			name:  "a checkpoint goes on",
+			lines: [][]string{{text(1, saving, shared, 1, 7, 1), text(2, saved, shared, 1, 7, 1)}, {text(4, claimed, shared, 2, 7, 3)}},
+		},
+		{
+			name:  "a checkpoint goes back",
+			lines: [][]string{{text(1, saving, shared, 1, 7, 1), text(2, saved, shared, 1, 7, 1)}, {text(4, claimed, shared, 2, 6, 3)}},
+			wrong: "the checkpoint",
+		},
+		{
+			name:  "a checkpoint goes ahead",
+			lines: [][]string{{text(1, saving, shared, 1, 7, 1), text(2, saved, shared, 1, 7, 1)}, {text(4, claimed, shared, 2, 8, 3)}},
+			wrong: "the checkpoint",
+		},
+		{
+			name: "a checkpoint goes back to the backup", kind: back, back: &restore,
+			lines: [][]string{
+				{text(11, saving, shared, 1, 7, 11), text(12, saved, shared, 1, 7, 11), text(41, saving, shared, 1, 8, 41), text(42, saved, shared, 1, 8, 41)},
+				{text(81, claimed, shared, 2, 7, 80)},
+			},
+		},
+		{
+			name: "a checkpoint goes back behind the backup", kind: back, back: &restore,
+			lines: [][]string{
+				{text(11, saving, shared, 1, 7, 11), text(12, saved, shared, 1, 7, 11)},
+				{text(81, claimed, shared, 2, 6, 80)},
+			},
+			wrong: "the checkpoint",
+		},
+	} {
+		h := newHistory()
+		for n, lines := range test.lines {
+			for _, s := range lines {
+				l, err := parse(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.add(n, fmt.Sprint("process ", n), l)
+			}
+		}
+		if test.back != nil {
+			h.goesBack(*test.back)
+			h.wentBack(test.back.end)
+		}
+		h.judge(0, 100, test.kind)
+		if got := strings.Join(h.wrong, "; "); (got == "") != (test.wrong == "") || !strings.Contains(got, test.wrong) {
+			t.Errorf("%s: %q", test.name, got)
+		}
+	}
+}
+
+// TestTallyChecker does so for the tally.
+func TestTallyChecker(t *testing.T) {
+	for _, test := range []struct {
+		total int64
+		back  *rewind
+		fine  bool
+	}{
+		{total: 99}, {total: 100, fine: true}, {total: 120, fine: true}, {total: 121},
+		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 49},
+		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 50, fine: true},
+		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 110, fine: true},
+		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 111},
+	} {
+		h := newHistory()
+		for _, l := range []line{
+			{at: 40, kind: flushed, value: 50, begin: 39},
+			{at: 71, kind: flushed, value: 80, begin: 70},
+			{at: 81, kind: flushed, value: 100, begin: 80},
+			{at: 81, kind: given, value: 100},
+		} {
+			h.add(0, "p", l)
+		}
+		if test.back != nil {
+			h.goesBack(*test.back)
+			h.wentBack(test.back.end)
+		}
+		h.judgeTally(test.total)
+		if (len(h.wrong) == 0) != test.fine {
+			t.Errorf("%d, %+v: %q", test.total, test.back, h.wrong)
+		}
+	}
+}
+
+// TestKindsAreNamedOnce, and each is in the table of what it may do.
+func TestKindsAreNamedOnce(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, k := range kinds {
+		if seen[k.name] || k.inject == nil || k.early > reconnection || k.back && k.early == 0 {
+			t.Errorf("%+v", k)
+		}
+		seen[k.name] = true
+	}
+	if got := (kind{early: time.Second}).overlap(strict); got != 0 {
+		t.Errorf("strict, %v", got)
+	}
+}

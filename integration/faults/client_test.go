@@ -1,0 +1,384 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/judge"
+	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/restart"
+)
+
+// The names of what all clients share.
+const (
+	namespace = "faults"
+	plain     = "plain"  // an election
+	strict    = "strict" // an election with Options.Strict
+	shared    = "shared" // the counter, tally, sequence, group, partition and checkpoint
+	slots     = 24
+	maxBlock  = 8 // of the sequence
+)
+
+// tallyEvery is how often a client adds to the tally.
+const tallyEvery = 5 * time.Millisecond
+
+// task is what a process is to do.
+type task struct {
+	Store string // which, a key of rig.Stores
+	Addrs []string
+	TTL   time.Duration
+	ID    string
+	Out   string // the journal
+	Storm int    // so many Stores instead of one client
+}
+
+func do(tk task, logger *slog.Logger) error {
+	gone := rig.ParentGone()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-gone
+		cancel()
+	}()
+	j, err := openJournal(tk.Out)
+	if err != nil {
+		return err
+	}
+	if tk.Storm > 0 {
+		return storm(ctx, tk, j)
+	}
+	before := runtime.NumGoroutine()
+	if err := work(ctx, tk, j, logger); err != nil {
+		return err
+	}
+	return leaked(before)
+}
+
+// leaked returns an error unless the number of goroutines is soon what it was.
+func leaked(before int) error {
+	for deadline := time.Now().Add(3 * time.Second); runtime.NumGoroutine() > before; {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<16)
+			return fmt.Errorf("%d goroutines are left of %d:\n%s", runtime.NumGoroutine()-before, before, stacks[:runtime.Stack(stacks, true)])
+		}
+		pause(10 * time.Millisecond)
+	}
+	return nil
+}
+
+// pause lets time pass.
+func pause(d time.Duration) { <-time.After(d) }
+
+// wait lets time pass, and reports whether ctx is still on.
+func wait(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// client is a process that uses everything at once.
+type client struct {
+	task
+	j     *journal
+	store *backend.Store
+	stale sync.WaitGroup
+
+	mu    sync.Mutex
+	owned map[*owned]struct{}
+}
+
+// owned is what a client owns.
+type owned struct {
+	what  string
+	token uint64
+	valid func() bool
+}
+
+// work uses everything until ctx ends, and leaves nothing behind.
+func work(ctx context.Context, tk task, j *journal, logger *slog.Logger) error {
+	store, err := rig.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: namespace, TTL: tk.TTL, Logger: logger})
+	if err != nil {
+		return err
+	}
+	c := &client{task: tk, j: j, store: store.Store, owned: make(map[*owned]struct{})}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for _, part := range []func(context.Context) error{
+		c.beat,
+		func(ctx context.Context) error { return c.campaign(ctx, plain, nil) },
+		func(ctx context.Context) error { return c.campaign(ctx, strict, &election.Options{Strict: true}) },
+		c.count, c.tally, c.number, c.belong,
+	} {
+		all.Go(func() {
+			if err := part(ctx); err != nil && ctx.Err() == nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	c.stale.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	return errors.Join(err, store.Close())
+}
+
+// own says that the client owns something, until it calls what is returned.
+func (c *client) own(what string, token uint64, valid func() bool) (disown func()) {
+	o := &owned{what, token, valid}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owned[o] = struct{}{}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.owned, o)
+	}
+}
+
+// beat writes down, again and again, what is owned. The clock is read before
+// anything is asked whether it is valid: each line was true at its time.
+func (c *client) beat(ctx context.Context) error {
+	for wait(ctx, 20*time.Millisecond) {
+		c.mu.Lock()
+		now := rig.Now()
+		var lines strings.Builder
+		for o := range c.owned {
+			if o.valid() {
+				lines.WriteString(text(now, valid, o.what, o.token, 0, 0))
+			}
+		}
+		c.mu.Unlock()
+		if lines.Len() > 0 {
+			c.j.append(lines.String())
+		}
+	}
+	return nil
+}
+
+// campaign leads whenever it may. The leader of the plain election works
+// through the checkpoint.
+func (c *client) campaign(ctx context.Context, name string, opts *election.Options) error {
+	e, err := election.New(c.store, name, opts)
+	if err != nil {
+		return err
+	}
+	progress, err := restart.NewCheckpoint[int64](c.store, shared, nil)
+	if err != nil {
+		return err
+	}
+	return e.Run(ctx, func(leading context.Context, l *election.Leadership) error {
+		disown := c.own(name, l.Term(), l.Valid)
+		if name == plain {
+			c.progress(leading, l, progress)
+		}
+		<-leading.Done()
+		disown()
+		if ctx.Err() == nil {
+			c.stale.Go(func() { c.tryStale(ctx, name, l) })
+		}
+		return nil
+	})
+}
+
+// progress counts on where the last leader was acknowledged.
+func (c *client) progress(ctx context.Context, l *election.Leadership, p *restart.Checkpoint[int64]) {
+	for ctx.Err() == nil {
+		began := rig.Now()
+		value, err := p.Claim(ctx, l.Guard())
+		if err != nil {
+			wait(ctx, 200*time.Millisecond)
+			continue
+		}
+		c.j.write(claimed, shared, l.Term(), value, began)
+		for !errors.Is(err, backend.ErrFenced) && wait(ctx, 100*time.Millisecond) {
+			value++
+			began := rig.Now()
+			c.j.write(saving, shared, l.Term(), value, began)
+			if err = p.Save(ctx, value); err == nil {
+				c.j.write(saved, shared, l.Term(), value, began)
+			}
+		}
+	}
+}
+
+// tryStale writes under the guard of a leadership that is over, until it is
+// refused.
+func (c *client) tryStale(ctx context.Context, name string, l *election.Leadership) {
+	ctx, cancel := context.WithTimeout(ctx, 5*c.TTL)
+	defer cancel()
+	for i := 0; wait(ctx, 50*time.Millisecond); i++ {
+		began := rig.Now()
+		key := fmt.Sprintf("stale/%s/%d-%d/%d", name, l.Term(), began, i)
+		switch _, err := c.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, l.Guard()); {
+		case err == nil:
+			c.j.write(staleApplied, name, l.Term(), 0, began)
+		case errors.Is(err, backend.ErrFenced):
+			c.j.write(staleFenced, name, l.Term(), 0, began)
+			return
+		}
+	}
+}
+
+// count adds, now and then with little patience, so that what was given up can
+// land late.
+func (c *client) count(ctx context.Context) error {
+	n, err := counter.New(c.store, shared, nil)
+	if err != nil {
+		return err
+	}
+	for wait(ctx, rand.N(100*time.Millisecond)) {
+		patience := time.Minute
+		if rand.IntN(5) == 0 {
+			patience = 500 * time.Millisecond
+		}
+		bound, cancel := context.WithTimeout(ctx, patience)
+		began, delta := rig.Now(), judge.SomeDelta()
+		c.j.write(adding, shared, 0, delta, began)
+		result, err := n.Add(bound, delta)
+		cancel()
+		switch {
+		case err == nil:
+			c.j.write(added, shared, uint64(result), delta, began)
+		case errors.Is(err, backend.ErrIndeterminate):
+			c.j.write(addDoubt, shared, 0, delta, began)
+		case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+			c.j.write(addNever, shared, 0, delta, began)
+		default:
+			return fmt.Errorf("Add: %w", err)
+		}
+	}
+	return nil
+}
+
+// tally counts what need not be right at once.
+func (c *client) tally(ctx context.Context) error {
+	t, err := counter.NewTally(c.store, shared, &counter.TallyOptions{Interval: 200 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	var sum atomic.Int64
+	var adds sync.WaitGroup
+	adds.Go(func() {
+		for wait(ctx, tallyEvery) {
+			// Before, so that it is never less than what can be counted.
+			if n := sum.Add(1); n%20 == 0 {
+				c.j.write(given, shared, 0, n, 0)
+			}
+			t.Add(1)
+		}
+	})
+	for wait(ctx, 500*time.Millisecond) {
+		began := rig.Now()
+		before := sum.Load() - 1 // the last may not have been added yet
+		bound, cancel := context.WithTimeout(ctx, 30*time.Second)
+		err := t.Flush(bound)
+		cancel()
+		switch {
+		case err == nil:
+			c.j.write(flushed, shared, 0, before, began)
+		case bound.Err() == nil:
+			return fmt.Errorf("Flush: %w", err)
+		}
+	}
+	adds.Wait()
+	began := rig.Now()
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := t.Close(bound); err != nil {
+		return fmt.Errorf("Tally.Close: %w", err)
+	}
+	c.j.write(flushed, shared, 0, sum.Load(), began)
+	c.j.write(given, shared, 0, sum.Load(), began)
+	return nil
+}
+
+// number takes numbers.
+func (c *client) number(ctx context.Context) error {
+	s, err := counter.NewSequence(c.store, shared, &counter.SequenceOptions{MaxBlock: maxBlock})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for wait(ctx, 25*time.Millisecond) {
+		began := rig.Now()
+		switch n, err := s.Next(ctx); {
+		case err == nil:
+			c.j.write(numbered, shared, n, 0, began)
+		case ctx.Err() == nil:
+			return fmt.Errorf("Next: %w", err)
+		}
+	}
+	return nil
+}
+
+// belong is a member of the group, writes down whom it sees, and runs its
+// share of the slots.
+func (c *client) belong(ctx context.Context) (err error) {
+	group, err := membership.New(c.store, shared, nil)
+	if err != nil {
+		return err
+	}
+	p, err := partition.New(group, shared, &partition.Options{Slots: slots})
+	if err != nil {
+		return err
+	}
+	reg, err := group.Join(ctx, membership.Member{ID: c.ID})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, reg.Leave(bound), group.Close())
+	}()
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	looking.Go(func() {
+		for wait(ctx, 100*time.Millisecond) {
+			c.look(group.View())
+		}
+	})
+	err = p.Run(ctx, reg, func(running context.Context, s *partition.Slot) error {
+		defer c.own(fmt.Sprintf("slot/%d", s.Number()), s.Token(), s.Valid)()
+		<-running.Done()
+		return nil
+	})
+	p.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("Run: %w", err)
+}
+
+func (c *client) look(v membership.View) {
+	var ids []string
+	for _, m := range v.Members {
+		if !m.Held {
+			ids = append(ids, m.ID)
+		}
+	}
+	stale := uint64(0)
+	if v.Stale {
+		stale = 1
+	}
+	c.j.write(view, strings.Join(append(ids, "."), ","), stale, 0, 0)
+}

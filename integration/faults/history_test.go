@@ -1,0 +1,343 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/quorate/quorate/integration/judge"
+)
+
+// history is what all journals say, of all processes that there ever were.
+type history struct {
+	tenures   map[string]*judge.Tenure
+	fresh     map[string]int64 // when what is owned was last seen to be valid
+	lates     []late
+	fenced    int
+	calls     []*judge.Call // adds, as they began
+	open      map[string]*judge.Call
+	numbers   map[uint64]string // by whom they were taken
+	highest   uint64            // of them
+	exempt    uint64            // up to here numbers may be issued again, since the store went back
+	progress  []step
+	processes map[string]*seen
+	rewinds   []rewind
+	wrong     []string
+}
+
+// late is a write under the guard of a tenure that is over, applied.
+type late struct {
+	what  string
+	token uint64
+	begin int64
+}
+
+// step is what became of the checkpoint.
+type step struct {
+	kind      string
+	begin, at int64
+	value     int64
+	term      uint64
+}
+
+// seen is what one process wrote last.
+type seen struct {
+	add, flush, number, save int64 // begin of the last call that was acknowledged
+	lastNumber               uint64
+	view                     string // of the members, "" while it is stale
+	crowd                    int
+	flushes                  []flush
+	given                    flush
+}
+
+// flush is how much of a tally was known to be counted, or given, at a time.
+type flush struct{ begin, at, value int64 }
+
+// rewind is a wipe of the store, or a restore to a backup.
+type rewind struct {
+	backup     [2]int64 // the backup was taken between
+	begin, end int64
+	counts     [2]int64 // the counter before and after that
+	tallies    [2]int64 // the tally
+}
+
+func newHistory() *history {
+	return &history{
+		tenures: make(map[string]*judge.Tenure), fresh: make(map[string]int64), open: make(map[string]*judge.Call),
+		numbers: make(map[uint64]string), processes: make(map[string]*seen),
+	}
+}
+
+func (h *history) complain(format string, args ...any) {
+	h.wrong = append(h.wrong, fmt.Sprintf(format, args...))
+}
+
+// add takes in a line of a process, which has a number and a name.
+func (h *history) add(number int, name string, l line) {
+	p := h.processes[name]
+	if p == nil {
+		p = new(seen)
+		h.processes[name] = p
+	}
+	switch l.kind {
+	case valid:
+		key := fmt.Sprintf("%s %d %s", l.what, l.token, name)
+		t := h.tenures[key]
+		if t == nil {
+			t = &judge.Tenure{What: l.what, Process: name, Token: l.token, First: l.at}
+			h.tenures[key] = t
+		}
+		t.Last = l.at
+		h.fresh[l.what] = max(h.fresh[l.what], l.at)
+	case staleApplied:
+		h.lates = append(h.lates, late{l.what, l.token, l.begin})
+	case staleFenced:
+		h.fenced++
+	case adding:
+		c := &judge.Call{Process: number, Delta: l.value, Begin: l.begin, End: 1 << 62, Doubt: true}
+		h.calls = append(h.calls, c)
+		h.open[fmt.Sprintf("%d %d", number, l.begin)] = c
+	case added, addDoubt, addNever:
+		key := fmt.Sprintf("%d %d", number, l.begin)
+		c := h.open[key]
+		delete(h.open, key)
+		c.End, c.Result, c.Doubt, c.Never = l.at, int64(l.token), l.kind == addDoubt, l.kind == addNever
+		if l.kind == added {
+			p.add = l.begin
+		}
+	case flushed:
+		p.flush = l.begin
+		p.flushes = append(p.flushes, flush{l.begin, l.at, l.value})
+	case given:
+		p.given = flush{l.begin, l.at, l.value}
+	case numbered:
+		h.number(name, p, l)
+	case view:
+		if p.view = l.what; l.token != 0 {
+			p.view = ""
+		}
+	case claimed, saving, saved:
+		h.progress = append(h.progress, step{l.kind, l.begin, l.at, l.value, l.token})
+		if l.kind == saved {
+			p.save = l.begin
+		}
+	case crowd:
+		p.crowd = int(l.token)
+	}
+}
+
+// number takes in a number of the sequence: it is nobody else's, and greater
+// than the last of its process.
+func (h *history) number(name string, p *seen, l line) {
+	p.number = l.begin
+	if l.token <= p.lastNumber {
+		h.complain("%s got number %d after %d", name, l.token, p.lastNumber)
+	}
+	p.lastNumber = l.token
+	if other, taken := h.numbers[l.token]; taken && l.token > h.exempt {
+		h.complain("%s got number %d, which %s has", name, l.token, other)
+	}
+	h.numbers[l.token] = name
+	h.highest = max(h.highest, l.token)
+}
+
+// goesBack takes in that the store is going back. All journals have been read.
+func (h *history) goesBack(r rewind) {
+	r.end = 1 << 62
+	h.rewinds = append(h.rewinds, r)
+	// What is reserved and not handed out yet: two blocks at most in each process.
+	h.exempt = max(h.exempt, h.highest+2*maxBlock*uint64(len(h.processes)))
+}
+
+// wentBack takes in that it has.
+func (h *history) wentBack(end int64) { h.rewinds[len(h.rewinds)-1].end = end }
+
+// judge says what is wrong since a time, at which everything was well: of what
+// ended before cut, up to which all journals are complete. What the kind of
+// fault in between allows is no fault of the library.
+func (h *history) judge(since, cut int64, k kind) (longest map[string]int64) {
+	longest = h.judgeTenures(since, k)
+	h.judgeProgress(since, cut)
+	h.judgeAdds(cut, nil)
+	return longest
+}
+
+func (h *history) judgeTenures(since int64, k kind) (longest map[string]int64) {
+	longest = make(map[string]int64)
+	var all []*judge.Tenure
+	for _, t := range h.tenures {
+		all = append(all, t)
+	}
+	overlaps, reversals := judge.Tenures(all, since)
+	for _, o := range overlaps {
+		longest[class(o.Later.What)] = max(longest[class(o.Later.What)], int64(o.For))
+		if o.For > k.overlap(o.Later.What) {
+			h.complain("%v", o)
+		}
+	}
+	for _, r := range reversals {
+		if !h.rewoundBetween(r.Earlier.Last, r.Later.Last) {
+			h.complain("%v", r)
+		}
+	}
+	for _, l := range h.lates {
+		for _, t := range all {
+			if t.What == l.what && t.Token > l.token && t.First < l.begin && !h.rewoundBetween(t.First, l.begin) {
+				h.complain("a write under token %d of %s was applied after %v had begun", l.token, l.what, t)
+			}
+		}
+	}
+	h.lates = nil
+	// After the store went back tokens grow again.
+	if n := len(h.rewinds); n > 0 && h.rewinds[n-1].begin > since {
+		last := make(map[string]*judge.Tenure)
+		highest := make(map[string]uint64)
+		for _, t := range all {
+			highest[t.What] = max(highest[t.What], t.Token)
+			if last[t.What] == nil || t.First > last[t.What].First {
+				last[t.What] = t
+			}
+		}
+		for what, t := range last {
+			if t.Token < highest[what] {
+				h.complain("%v is the last after the store went back, and token %d was there before", t, highest[what])
+			}
+		}
+	}
+	return longest
+}
+
+// class folds the slots into one.
+func class(what string) string {
+	if what == plain || what == strict {
+		return what
+	}
+	return "slots"
+}
+
+// rewoundBetween reports whether the store went back between two moments.
+func (h *history) rewoundBetween(a, b int64) bool {
+	return slices.ContainsFunc(h.rewinds, func(r rewind) bool { return a < r.end && r.begin < b })
+}
+
+// judgeProgress holds each claim against the saves before it.
+func (h *history) judgeProgress(since, cut int64) {
+	for _, c := range h.progress {
+		if c.kind != claimed || c.at < since || c.at > cut {
+			continue
+		}
+		low, high := h.progressBetween(c.begin, c.at)
+		if c.value < low || c.value > high {
+			h.complain("the checkpoint was claimed at %d under term %d, between %d and %d were saved", c.value, c.term, low, high)
+		}
+	}
+}
+
+// progressBetween returns the bounds of what a claim from begin to end may
+// return: what was last acknowledged before it, and the most that anybody
+// tried to save.
+func (h *history) progressBetween(begin, end int64) (low, high int64) {
+	for _, s := range h.progress {
+		if s.kind == saving && s.begin < end {
+			high = max(high, s.value)
+		}
+		if s.kind != saved || s.at > begin {
+			continue
+		}
+		if slices.ContainsFunc(h.rewinds, func(r rewind) bool { return s.at > r.backup[0] && s.at < r.end && r.begin < end }) {
+			continue // went back with the store
+		}
+		low = max(low, s.value)
+	}
+	if slices.ContainsFunc(h.rewinds, func(r rewind) bool { return begin < r.end && r.begin < end }) {
+		low = 0
+	}
+	return low, high
+}
+
+// judgeAdds holds the adds since the store last went back against each other,
+// and against the final value, if it is known.
+func (h *history) judgeAdds(cut int64, final *int64) {
+	var r rewind
+	bases := []int64{0}
+	if n := len(h.rewinds); n > 0 {
+		r = h.rewinds[n-1]
+		bases = h.bases(r)
+	}
+	var calls []judge.Call
+	most := int64(0)
+	for _, p := range h.calls {
+		c := *p
+		switch {
+		case c.End > cut:
+			c.Doubt, c.Never, c.Result, c.End = true, false, 0, 1<<62
+		case c.End < r.begin && !c.Doubt:
+			continue // of before
+		case c.Begin < r.end:
+			c.Doubt = !c.Never // may be of either
+		}
+		if !c.Doubt && !c.Never {
+			most = max(most, c.Result)
+		}
+		calls = append(calls, c)
+	}
+	var sum judge.Sum
+	for _, base := range bases {
+		end := max(most, base)
+		if final != nil {
+			end = *final
+		}
+		if sum = judge.Adds(calls, base, end); !sum.Wrong() {
+			return
+		}
+	}
+	h.complain("the counter, from one of %d: %v; %s", bases, sum, sum.First)
+}
+
+// bases returns what the counter may have been in the backup: what it was
+// before, or what an add made it while the backup was taken.
+func (h *history) bases(r rewind) []int64 {
+	bases := []int64{r.counts[0]}
+	for _, c := range h.calls {
+		if !c.Doubt && !c.Never && c.Result > r.counts[0] && c.Result <= r.counts[1] && c.End < r.begin {
+			bases = append(bases, c.Result)
+		}
+	}
+	return bases
+}
+
+// judgeTally holds the total at the end, when all have flushed or are gone,
+// against what each gave.
+func (h *history) judgeTally(total int64) {
+	var r rewind
+	if n := len(h.rewinds); n > 0 {
+		r = h.rewinds[n-1]
+	}
+	low, high := r.tallies[0], r.tallies[1]
+	for _, p := range h.processes {
+		if p.given.at == 0 {
+			continue
+		}
+		before, after := int64(0), int64(-1) // known to be counted before the store went back, and since
+		last := flush{}
+		for _, f := range p.flushes {
+			if f.at < r.begin {
+				before = f.value
+			}
+			if f.begin >= r.end && after < 0 {
+				after = f.value
+			}
+			last = f
+		}
+		if r.end == 0 {
+			after = 0
+		}
+		if after >= 0 {
+			low += max(last.value-after, 0)
+		}
+		// What was given after it last said so: it did every so often.
+		high += p.given.value + 20 - before
+	}
+	if total < low || total > high {
+		h.complain("the tally is %d; at least %d, at most %d was given", total, low, high)
+	}
+}

@@ -1,0 +1,168 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quorate/quorate/integration/rig"
+)
+
+// part is something that must be done again after a fault.
+type part struct {
+	name string
+	// extra is what it may take beyond the bound of the store.
+	extra func(*run) time.Duration
+	// back returns why it is not at work again since a moment, nil if it is.
+	back func(r *run, since int64) error
+}
+
+func none(*run) time.Duration { return 0 }
+
+// debounce is what a change of the members takes to be seen: a tenth of a TTL,
+// 0.6 s at least.
+func debounce(r *run) time.Duration { return max(r.ttl/10, 600*time.Millisecond) }
+
+// settle is what it takes until the slots are planned anew (Options.Settle, once
+// to twice) and handed over.
+func settle(r *run) time.Duration { return debounce(r) + time.Second + 500*time.Millisecond }
+
+var parts = []part{
+	{"election", none, func(r *run, since int64) error { return r.led(plain, since) }},
+	// An office that was not given up in order is left alone for a TTL.
+	{"strict", func(r *run) time.Duration { return r.ttl }, func(r *run, since int64) error { return r.led(strict, since) }},
+	{"counter", none, func(r *run, since int64) error {
+		return r.each(func(s *seen) bool { return s.add > since })
+	}},
+	{"tally", func(*run) time.Duration { return 750 * time.Millisecond }, func(r *run, since int64) error { // its interval, and the client's
+		return r.each(func(s *seen) bool { return s.flush > since })
+	}},
+	{"sequence", none, func(r *run, since int64) error {
+		return r.each(func(s *seen) bool { return s.number > since })
+	}},
+	{"checkpoint", none, func(r *run, since int64) error {
+		for _, p := range r.clients {
+			if r.seen(p).save > since {
+				return nil
+			}
+		}
+		return fmt.Errorf("nobody has saved")
+	}},
+	{"membership", debounce, func(r *run, _ int64) error {
+		var ids []string
+		for _, p := range r.clients {
+			ids = append(ids, p.id)
+		}
+		slices.Sort(ids)
+		want := strings.Join(append(ids, "."), ",")
+		return r.each(func(s *seen) bool { return s.view == want })
+	}},
+	{"partition", settle, func(r *run, since int64) error {
+		for i := range slots {
+			if err := r.led(fmt.Sprintf("slot/%d", i), since); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{"campaigns", none, (*run).queued},
+}
+
+func (r *run) seen(p *process) *seen {
+	if s := r.h.processes[p.name]; s != nil {
+		return s
+	}
+	return new(seen)
+}
+
+// each returns an error unless is holds for all clients.
+func (r *run) each(is func(*seen) bool) error {
+	for _, p := range r.clients {
+		if s := r.seen(p); !is(s) {
+			return fmt.Errorf("%s: %+v", p.name, *s)
+		}
+	}
+	return nil
+}
+
+// led returns an error unless somebody owns something now.
+func (r *run) led(what string, since int64) error {
+	if at := r.h.fresh[what]; at < since || at < rig.Now()-int64(300*time.Millisecond) {
+		return fmt.Errorf("nobody has %s", what)
+	}
+	return nil
+}
+
+// queued returns an error unless each client campaigns in both elections: it
+// has its place in the queue, or holds the office (whose holder does not mind
+// if somebody deletes its place).
+func (r *run) queued(int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, name := range []string{plain, strict} {
+		entries, err := r.entries(ctx, place{"election", name, "queue", ""}, place{"election", name, "office"})
+		if err != nil {
+			return err
+		}
+		campaigning := make(map[string]bool)
+		for _, e := range entries {
+			campaigning[e.Lease] = true
+		}
+		if n := len(campaigning); n != len(r.clients) {
+			return fmt.Errorf("%d campaign in %s", n, name)
+		}
+	}
+	return nil
+}
+
+// bound is within what a store's clients are back at work.
+func (r *run) bound() time.Duration {
+	if r.rig.Name == "consul" {
+		return 2*r.ttl + 2*time.Second
+	}
+	return r.ttl + 2*time.Second
+}
+
+// recover waits until every part is back at work, in every client, and holds
+// them to their bounds, from the store's first write.
+func (r *run) recover(ctx context.Context, since int64, k kind, o *outcome) {
+	r.t.Helper()
+	o.recovered = make(map[string]time.Duration)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r.read()
+		now := rig.Now()
+		var missing error
+		for _, part := range parts {
+			if err := part.back(r, since); err != nil {
+				missing = fmt.Errorf("%s: %w", part.name, err)
+				delete(o.recovered, part.name)
+			} else if _, ok := o.recovered[part.name]; !ok {
+				o.recovered[part.name] = time.Duration(now - since)
+			}
+		}
+		for _, p := range r.clients {
+			select {
+			case <-p.Done():
+				r.t.Fatalf("%s: %s ended by itself: %s", k.name, p.name, p.Tail(2000))
+			default:
+			}
+		}
+		if missing == nil {
+			break
+		}
+		if ctx.Err() != nil || time.Duration(now-since) > r.bound()+r.ttl+k.extra(r)+30*time.Second {
+			r.t.Fatalf("%s: not back at work after %v: %v", k.name, time.Duration(now-since), missing)
+		}
+		<-tick.C
+	}
+	for _, part := range parts {
+		most := r.bound() + part.extra(r) + k.extra(r) + r.slack
+		if took := o.recovered[part.name]; took > most {
+			r.h.complain("%s: %s was back at work after %v, not within %v", k.name, part.name, took.Round(time.Millisecond), most)
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/rig"
+)
+
+// run is a cluster with client processes that use everything, and the one who
+// breaks it.
+type run struct {
+	t       *testing.T
+	rig     rig.Store
+	ttl     time.Duration
+	slack   time.Duration // granted on top of each bound
+	random  *rand.Rand
+	cluster *cluster.Cluster
+	admin   admin
+	probe   *probe
+	dir     string
+	clients []*process // that are to be there
+	all     []*process // that there ever were
+	h       *history
+	store   *rig.Opened // the checker's own
+	healing int64       // when the fault in hand began to be undone
+}
+
+// process is a client, with a network of its own.
+type process struct {
+	*rig.Process
+	number  int
+	id      string
+	name    string // of the process: another when the client is started again
+	net     *cluster.Proxies
+	journal reader
+	killed  bool
+}
+
+func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed uint64) *run {
+	t.Helper()
+	r := &run{
+		t: t, rig: rig.Stores[store], ttl: ttl, random: rand.New(rand.NewPCG(seed, 0)),
+		dir: t.TempDir(), h: newHistory(),
+	}
+	var err error
+	if r.cluster, err = r.rig.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.admin = admins[store](r.cluster)
+	r.probe = startProbe(r.admin)
+	t.Cleanup(r.probe.stop)
+	if r.store, err = r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: namespace, TTL: 10 * time.Second}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.store.Close() })
+	for i := range clients {
+		if _, err := r.start(fmt.Sprintf("client-%d", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// start starts a client, through the network of the one that it replaces.
+func (r *run) start(id string, instead *process) (*process, error) {
+	n := len(r.all)
+	p := &process{number: n, id: id, name: fmt.Sprintf("%s.%d", id, n)}
+	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	if instead != nil {
+		p.net = instead.net
+	} else {
+		var err error
+		if p.net, err = cluster.NewProxies(r.cluster); err != nil {
+			return nil, err
+		}
+		r.t.Cleanup(p.net.Close)
+	}
+	// A client of Consul has one agent, the first.
+	addrs := p.net.Addrs()
+	k := len(r.clients) % len(addrs)
+	if instead != nil {
+		k = slices.Index(r.clients, instead) % len(addrs)
+	}
+	addrs = slices.Concat(addrs[k:], addrs[:k])
+	err := r.launch(p, task{Addrs: addrs, ID: id})
+	if err != nil {
+		return nil, err
+	}
+	if instead != nil {
+		r.clients[slices.Index(r.clients, instead)] = p
+	} else {
+		r.clients = append(r.clients, p)
+	}
+	return p, nil
+}
+
+func (r *run) launch(p *process, tk task) (err error) {
+	tk.Store, tk.TTL, tk.Out = r.rig.Name, r.ttl, p.journal.path
+	if p.Process, err = rig.StartProcess(r.dir, p.name, tk); err != nil {
+		return err
+	}
+	r.t.Cleanup(func() {
+		p.Kill()
+		if r.t.Failed() {
+			r.t.Logf("log of %s:\n%s", p.name, p.Tail(3000))
+		}
+	})
+	r.all = append(r.all, p)
+	return nil
+}
+
+// read takes in what the processes have written since. It returns a time up to
+// which all of it is known.
+func (r *run) read() (cut int64) {
+	cut = rig.Now()
+	for _, p := range r.all {
+		lines, err := p.journal.next()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, l := range lines {
+			r.h.add(p.number, p.name, l)
+		}
+	}
+	return cut
+}
+
+// heals says that the fault in hand is being undone: what comes after the
+// store's next successful write is held to the bounds.
+func (r *run) heals() { r.healing = rig.Now() }
+
+// draw returns a time up to d, at random.
+func (r *run) draw(d time.Duration) time.Duration {
+	return time.Duration(r.random.Int64N(int64(d) + 1))
+}
+
+// long draws a time after which no session of before is left, short one in
+// which each may have got through, or not.
+func (r *run) long() time.Duration  { return r.rig.Expiry(r.ttl) + r.draw(r.ttl) }
+func (r *run) short() time.Duration { return r.ttl/4 + r.draw(r.ttl) }
+
+// either draws one or the other.
+func (r *run) either() time.Duration {
+	if r.random.IntN(2) == 0 {
+		return r.long()
+	}
+	return r.short()
+}
+
+// someone draws a client.
+func (r *run) someone() *process { return r.clients[r.random.IntN(len(r.clients))] }
+
+// round lets a fault happen, waits until all is well, and judges.
+func (r *run) round(ctx context.Context, k kind) outcome {
+	before := len(r.h.wrong)
+	began := rig.Now()
+	r.healing = 0
+	err := k.inject(ctx, r)
+	if r.healing == 0 {
+		r.heals()
+	}
+	var o outcome
+	if err != nil {
+		r.t.Fatalf("%s: %v", k.name, err)
+	}
+	back, err := r.probe.after(ctx, r.healing)
+	if err != nil {
+		r.t.Fatalf("%s: the store does not come back: %v", k.name, err)
+	}
+	o.away = time.Duration(back - max(r.probe.before(r.healing), began))
+	r.recover(ctx, back, k, &o)
+	o.longest = r.h.judge(began, r.read(), k)
+	o.wrong = slices.Clone(r.h.wrong[before:])
+	return o
+}
+
+// outcome is what came of a round.
+type outcome struct {
+	away      time.Duration            // from the store's last write before it healed to the first after
+	recovered map[string]time.Duration // what, after the store's first write
+	longest   map[string]int64         // overlap, by what is owned
+	wrong     []string
+}
+
+// finish lets all clients leave, and looks at what is left of them.
+func (r *run) finish(ctx context.Context) {
+	var ends sync.WaitGroup
+	errs := make([]error, len(r.clients))
+	for i, p := range r.clients {
+		ends.Go(func() { errs[i] = p.End(r.ttl + 30*time.Second) })
+	}
+	ends.Wait()
+	for i, p := range r.clients {
+		if errs[i] != nil {
+			r.h.complain("%s ended with %v", p.name, errs[i])
+		}
+	}
+	r.read()
+	value, err := r.counter().Value(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.h.judgeAdds(1<<61, &value)
+	total, err := r.tally(ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.h.judgeTally(total)
+	r.leftovers(ctx)
+}
+
+func (r *run) counter() *counter.Counter {
+	c, err := counter.New(r.store.Store, shared, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+func (r *run) tally(ctx context.Context) (int64, error) {
+	t, err := counter.NewTally(r.store.Store, shared, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return t.Total(ctx)
+}
+
+// leftovers looks for keys and sessions that should have gone with the clients.
+func (r *run) leftovers(ctx context.Context) {
+	if err := r.store.Close(); err != nil {
+		r.h.complain("closing the checker's Store: %v", err)
+	}
+	var err error
+	if r.store, err = r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: namespace, TTL: 10 * time.Second}); err != nil {
+		r.t.Fatal(err)
+	}
+	deadline := time.Now().Add(r.rig.Expiry(r.ttl) + 2*time.Second) // who was killed had a session
+	for {
+		sessions, err := r.admin.sessions(ctx)
+		var keys []string
+		if err == nil {
+			keys, err = r.keys(ctx, ephemeral...)
+		}
+		if err == nil && sessions == 0 && len(keys) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.h.complain("left behind: %d sessions, keys %q (%v)", sessions, keys, errors.Join(err))
+			return
+		}
+		pause(200 * time.Millisecond)
+	}
+}

@@ -1,0 +1,90 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/rig"
+)
+
+const (
+	stormSize = 300
+	// stormTTL is what services have, rather than tests.
+	stormTTL = 10 * time.Second
+	// perAddress is how many clients share an address of 127.0.0.0/8: servers
+	// bound the connections of one, ZooKeeper to 60 by default.
+	perAddress = 20
+)
+
+// crowd starts the many, in one process, and waits until each has a session.
+func (r *run) crowd(ctx context.Context) (*process, error) {
+	n := len(r.all)
+	p := &process{number: n, id: "storm", name: fmt.Sprintf("storm.%d", n)}
+	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: stormSize}); err != nil {
+		return nil, err
+	}
+	return p, r.gathered(ctx, p)
+}
+
+// gathered waits until every one of the crowd has a session.
+func (r *run) gathered(ctx context.Context, p *process) error {
+	for deadline := time.Now().Add(2 * time.Minute); r.seen(p).crowd < stormSize; r.read() {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d of %d clients have a session: %s", r.seen(p).crowd, stormSize, p.Tail(1000))
+		}
+		if !wait(ctx, 50*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// storm is that process: so many Stores, each of which campaigns in one of
+// some elections and counts.
+func storm(ctx context.Context, tk task, j *journal) error {
+	var with atomic.Int64
+	var all sync.WaitGroup
+	for i := range tk.Storm {
+		addrs := append(tk.Addrs[i%len(tk.Addrs):len(tk.Addrs):len(tk.Addrs)], tk.Addrs[:i%len(tk.Addrs)]...)
+		store, err := rig.Stores[tk.Store].OpenFrom(fmt.Sprintf("127.0.1.%d", 1+i/perAddress), addrs, &backend.Options{
+			Namespace: "storm", TTL: stormTTL, CloseTimeout: 20 * time.Second,
+			Trace: &backend.Trace{
+				SessionGranted: func(backend.SessionGranted) { with.Add(1) },
+				SessionLost:    func(backend.SessionLost) { with.Add(-1) },
+			},
+		})
+		if err != nil {
+			return err
+		}
+		e, err := election.New(store.Store, fmt.Sprint(i%30), nil)
+		if err != nil {
+			return err
+		}
+		n, err := counter.New(store.Store, fmt.Sprint(i%30), nil)
+		if err != nil {
+			return err
+		}
+		all.Go(func() {
+			defer store.Close()
+			_ = e.Run(ctx, func(leading context.Context, _ *election.Leadership) error {
+				for wait(leading, time.Second) {
+					_, _ = n.Add(leading, 1)
+				}
+				return nil
+			})
+		})
+	}
+	for wait(ctx, 100*time.Millisecond) {
+		j.write(crowd, shared, uint64(max(with.Load(), 0)), 0, 0)
+	}
+	all.Wait()
+	return nil
+}

@@ -1,0 +1,97 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+// summary is the table at the end: scenario x rounds x violations x recovery.
+type summary struct {
+	store string
+	seed  uint64
+	began time.Time
+	rows  map[string]*row
+}
+
+type row struct {
+	rounds, wrong int
+	away          []time.Duration
+	recovered     map[string][]time.Duration // by part
+	all           []time.Duration            // the slowest part of each round
+	overlap       time.Duration              // but for the strict election
+}
+
+func newSummary(store string, seed uint64) *summary {
+	return &summary{store: store, seed: seed, began: time.Now(), rows: make(map[string]*row)}
+}
+
+func (s *summary) add(k kind, o outcome) {
+	w := s.rows[k.name]
+	if w == nil {
+		w = &row{recovered: make(map[string][]time.Duration)}
+		s.rows[k.name] = w
+	}
+	w.rounds++
+	w.wrong += len(o.wrong)
+	w.away = append(w.away, o.away)
+	slowest := time.Duration(0)
+	for part, took := range o.recovered {
+		w.recovered[part] = append(w.recovered[part], took)
+		slowest = max(slowest, took)
+	}
+	w.all = append(w.all, slowest)
+	for what, by := range o.longest {
+		if what != strict {
+			w.overlap = max(w.overlap, time.Duration(by))
+		}
+	}
+}
+
+func (s *summary) String() string {
+	var b strings.Builder
+	b.WriteString("| Fault | rounds | violations | store away | election | strict | counter | membership | partition | everything | overlap |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, k := range kinds {
+		w := s.rows[k.name]
+		if w == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, w.rounds, w.wrong, spread(w.away),
+			spread(w.recovered["election"]), spread(w.recovered["strict"]), spread(w.recovered["counter"]),
+			spread(w.recovered["membership"]), spread(w.recovered["partition"]), spread(w.all), seconds(w.overlap))
+	}
+	return b.String()
+}
+
+// spread is the median and the most.
+func spread(all []time.Duration) string {
+	sorted := slices.Sorted(slices.Values(all))
+	return fmt.Sprintf("%s, %s", seconds(sorted[len(sorted)/2]), seconds(sorted[len(sorted)-1]))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }
+
+// write puts the table between the marks of the store in a page.
+func (s *summary) write(page string) error {
+	content, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	first, last := "<!-- "+s.store+" -->\n", "<!-- /"+s.store+" -->"
+	before, rest, ok := strings.Cut(string(content), first)
+	_, after, ok2 := strings.Cut(rest, last)
+	if !ok || !ok2 {
+		return fmt.Errorf("%s has no marks %q", page, first)
+	}
+	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return fmt.Errorf("naming the commit: %w", err)
+	}
+	head := fmt.Sprintf("\nCommit %s, %s, seed %d, %v.\n\n", strings.TrimSpace(string(commit)),
+		s.began.Format(time.DateOnly), s.seed, time.Since(s.began).Round(time.Second))
+	return os.WriteFile(page, []byte(before+first+head+s.String()+"\n"+last+after), 0o600)
+}
