@@ -124,7 +124,7 @@ func clientKilled(_ context.Context, r *run) error {
 	p.Kill()
 	p.killed = true
 	pause(r.either())
-	r.heals()
 	_, err := r.start(p.id, p)
+	r.heals()
 	return err
 }

@@ -51,9 +51,8 @@ func runFaults(t *testing.T, store string) {
 	r := startRun(t, store, 3*time.Second, clients, seed)
 	r.slack = slack
 	ctx := t.Context()
-	var start outcome
-	r.recover(ctx, rig.Now(), kind{name: "start", held: true}, &start)
-	t.Logf("%d clients are at work after %v", clients, start.recovered["partition"].Round(time.Millisecond))
+	start := r.recover(ctx, rig.Now(), kind{name: "start", held: true})
+	t.Logf("%d clients are at work after %v", clients, start["partition"].Round(time.Millisecond))
 	s := newSummary(store, seed)
 	began := time.Now()
 	for n := 1; ; n++ {

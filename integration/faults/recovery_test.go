@@ -125,25 +125,16 @@ func (r *run) bound() time.Duration {
 	return r.ttl + 2*time.Second
 }
 
-// recover waits until every part is back at work, in every client, and holds
-// them to their bounds, from the store's first write.
-func (r *run) recover(ctx context.Context, since int64, k kind, o *outcome) {
+// recover waits until every part is at work again, in every client, and
+// returns how long after a moment each was.
+func (r *run) recover(ctx context.Context, since int64, k kind) (recovered map[string]time.Duration) {
 	r.t.Helper()
-	o.recovered = make(map[string]time.Duration)
+	recovered = make(map[string]time.Duration)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r.read()
-		now := rig.Now()
-		var missing error
-		for _, part := range parts {
-			if err := part.back(r, since); err != nil {
-				missing = fmt.Errorf("%s: %w", part.name, err)
-				delete(o.recovered, part.name)
-			} else if _, ok := o.recovered[part.name]; !ok {
-				o.recovered[part.name] = time.Duration(now - since)
-			}
-		}
+		took := time.Duration(r.read() - since)
+		missing := r.missing(since, took, recovered)
 		for _, p := range r.clients {
 			select {
 			case <-p.Done():
@@ -152,17 +143,36 @@ func (r *run) recover(ctx context.Context, since int64, k kind, o *outcome) {
 			}
 		}
 		if missing == nil {
-			break
+			return recovered
 		}
-		if ctx.Err() != nil || time.Duration(now-since) > r.bound()+r.ttl+k.extra(r)+30*time.Second {
-			r.t.Fatalf("%s: not back at work after %v: %v", k.name, time.Duration(now-since), missing)
+		if ctx.Err() != nil || took > r.bound()+r.ttl+k.extra(r)+time.Minute {
+			r.t.Fatalf("%s: not back at work after %v: %v", k.name, took, missing)
 		}
 		<-tick.C
 	}
+}
+
+// missing notes which parts are at work, and returns why another is not.
+func (r *run) missing(since int64, took time.Duration, recovered map[string]time.Duration) (missing error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, part := range parts {
+		if err := part.back(r, since); err != nil {
+			missing = fmt.Errorf("%s: %w", part.name, err)
+			delete(recovered, part.name)
+		} else if _, ok := recovered[part.name]; !ok {
+			recovered[part.name] = took
+		}
+	}
+	return missing
+}
+
+// bounded holds the parts to their bounds, from the store's first write.
+func (r *run) bounded(k kind, recovered map[string]time.Duration) {
 	for _, part := range parts {
 		most := r.bound() + part.extra(r) + k.extra(r) + r.slack
-		if took := o.recovered[part.name]; took > most {
-			r.h.complain("%s: %s was back at work after %v, not within %v", k.name, part.name, took.Round(time.Millisecond), most)
+		if took := recovered[part.name]; took > most {
+			r.h.complain("%s was at work again after %v, not within %v", part.name, took.Round(time.Millisecond), most)
 		}
 	}
 }

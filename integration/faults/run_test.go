@@ -29,11 +29,13 @@ type run struct {
 	admin   admin
 	probe   *probe
 	dir     string
-	clients []*process // that are to be there
-	all     []*process // that there ever were
-	h       *history
+	clients []*process  // that are to be there
+	all     []*process  // that there ever were
 	store   *rig.Opened // the checker's own
-	healing int64       // when the fault in hand began to be undone
+
+	mu      sync.Mutex
+	h       *history
+	healing chan int64 // when the fault in hand began to be undone
 }
 
 // process is a client, with a network of its own.
@@ -128,11 +130,13 @@ func (r *run) launch(p *process, tk task) (err error) {
 // read takes in what the processes have written since. It returns a time up to
 // which all of it is known.
 func (r *run) read() (cut int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	cut = rig.Now()
 	for _, p := range r.all {
 		lines, err := p.journal.next()
 		if err != nil {
-			r.t.Fatal(err)
+			panic(err) // what cannot be read cannot be judged
 		}
 		for _, l := range lines {
 			r.h.add(p.number, p.name, l)
@@ -143,7 +147,21 @@ func (r *run) read() (cut int64) {
 
 // heals says that the fault in hand is being undone: what comes after the
 // store's next successful write is held to the bounds.
-func (r *run) heals() { r.healing = rig.Now() }
+func (r *run) heals() { r.healing <- rig.Now() }
+
+// goesBack says that the store is going back, wentBack that it has.
+func (r *run) goesBack(back rewind) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.goesBack(back)
+}
+
+func (r *run) wentBack() {
+	end := r.read()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.wentBack(end)
+}
 
 // draw returns a time up to d, at random.
 func (r *run) draw(d time.Duration) time.Duration {
@@ -166,25 +184,38 @@ func (r *run) either() time.Duration {
 // someone draws a client.
 func (r *run) someone() *process { return r.clients[r.random.IntN(len(r.clients))] }
 
-// round lets a fault happen, waits until all is well, and judges.
+// round lets a fault happen, waits until all is well, and judges. Undoing the
+// fault may take a while, in which the clients are at work already.
 func (r *run) round(ctx context.Context, k kind) outcome {
 	before := len(r.h.wrong)
 	began := rig.Now()
-	r.healing = 0
-	err := k.inject(ctx, r)
-	if r.healing == 0 {
-		r.heals()
+	r.healing = make(chan int64, 1)
+	undone := make(chan error, 1)
+	go func() { undone <- k.inject(ctx, r) }()
+	var err error
+	var healing int64
+	select {
+	case healing = <-r.healing:
+	case err = <-undone: // it heals by itself
+		healing = rig.Now()
+		undone <- err
 	}
-	var o outcome
 	if err != nil {
 		r.t.Fatalf("%s: %v", k.name, err)
 	}
-	back, err := r.probe.after(ctx, r.healing)
+	back, err := r.probe.after(ctx, healing)
 	if err != nil {
 		r.t.Fatalf("%s: the store does not come back: %v", k.name, err)
 	}
-	o.away = time.Duration(back - max(r.probe.before(r.healing), began))
-	r.recover(ctx, back, k, &o)
+	var o outcome
+	o.away = time.Duration(back - max(r.probe.before(healing), began))
+	o.recovered = r.recover(ctx, back, k)
+	r.bounded(k, o.recovered)
+	if err := <-undone; err != nil {
+		r.t.Fatalf("%s: %v", k.name, err)
+	}
+	// What undoing the fault did in the end may have disturbed once more.
+	r.recover(ctx, rig.Now(), k)
 	o.longest = r.h.judge(began, r.read(), k)
 	o.wrong = slices.Clone(r.h.wrong[before:])
 	return o

@@ -95,7 +95,7 @@ func wiped(ctx context.Context, r *run) error {
 	if err := r.cluster.KillAll(); err != nil {
 		return err
 	}
-	r.h.goesBack(rewind{begin: r.read()})
+	r.goesBack(rewind{begin: r.read()})
 	for _, n := range r.cluster.Nodes() {
 		if err := n.Wipe(); err != nil {
 			return err
@@ -105,7 +105,7 @@ func wiped(ctx context.Context, r *run) error {
 	if err := r.cluster.StartAll(ctx); err != nil {
 		return err
 	}
-	r.h.wentBack(r.read())
+	r.wentBack()
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (r *run) restored(ctx context.Context, bump bool) error {
 		}
 	}
 	back.begin = r.read()
-	r.h.goesBack(back)
+	r.goesBack(back)
 	r.heals()
 	if err := backup.Restore(ctx, bump); err != nil {
 		return err
@@ -151,6 +151,6 @@ func (r *run) restored(ctx context.Context, bump bool) error {
 	if r.rig.Name == "consul" {
 		r.heals()
 	}
-	r.h.wentBack(r.read())
+	r.wentBack()
 	return nil
 }

@@ -36,15 +36,24 @@ func (r *run) crowd(ctx context.Context) (*process, error) {
 
 // gathered waits until every one of the crowd has a session.
 func (r *run) gathered(ctx context.Context, p *process) error {
-	for deadline := time.Now().Add(2 * time.Minute); r.seen(p).crowd < stormSize; r.read() {
+	size := func() int {
+		r.read()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.seen(p).crowd
+	}
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		n := size()
+		if n == stormSize {
+			return nil
+		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d clients have a session: %s", r.seen(p).crowd, stormSize, p.Tail(1000))
+			return fmt.Errorf("%d of %d clients have a session: %s", n, stormSize, p.Tail(1000))
 		}
 		if !wait(ctx, 50*time.Millisecond) {
 			return context.Cause(ctx)
 		}
 	}
-	return nil
 }
 
 // storm is that process: so many Stores, each of which campaigns in one of
