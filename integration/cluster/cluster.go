@@ -45,6 +45,8 @@ type store interface {
 	// readmit lets one in its place, without data, be a member.
 	expel(ctx context.Context, n *Node) error
 	readmit(ctx context.Context, n *Node) error
+	// votes reports whether a server that was readmitted counts already.
+	votes(ctx context.Context, n *Node) (bool, error)
 	// close releases what asking needed.
 	close() error
 }

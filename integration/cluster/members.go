@@ -67,6 +67,9 @@ func (s *etcdStore) member(ctx context.Context, n *Node) (*clientv3.Client, uint
 	return nil, 0, fmt.Errorf("asking for the members: %w", errors.Join(errs...))
 }
 
+// votes: a member that was added as one votes from the first.
+func (s *etcdStore) votes(context.Context, *Node) (bool, error) { return true, nil }
+
 // expel removes a server from raft's peers.
 func (s *consulStore) expel(ctx context.Context, n *Node) error {
 	for _, other := range n.cluster.nodes {
@@ -85,3 +88,23 @@ func (s *consulStore) expel(ctx context.Context, n *Node) error {
 
 // readmit has nothing to do: a server that joins becomes a member.
 func (s *consulStore) readmit(context.Context, *Node) error { return nil }
+
+// votes asks whether the server is a voter: a new one becomes one when it has
+// been healthy for a while (autopilot's server_stabilization_time).
+func (s *consulStore) votes(ctx context.Context, n *Node) (bool, error) {
+	var raft struct {
+		Servers []struct {
+			Address string
+			Voter   bool
+		}
+	}
+	if _, err := s.get(ctx, n, "/v1/operator/raft/configuration", &raft); err != nil {
+		return false, nil //nolint:nilerr // it is asked again
+	}
+	for _, server := range raft.Servers {
+		if server.Address == hostPort(n.ports[consulServer]) && server.Voter {
+			return true, nil
+		}
+	}
+	return false, nil
+}

@@ -227,7 +227,7 @@ func (n *Node) Wipe() error {
 
 // Replace puts a new server in the place of one that has lost its data, or
 // its membership, as the store's documentation says, and returns when it
-// serves.
+// serves and counts in the quorum.
 func (n *Node) Replace(ctx context.Context) error {
 	if err := n.Kill(); err != nil {
 		return err
@@ -238,7 +238,14 @@ func (n *Node) Replace(ctx context.Context) error {
 	if err := n.cluster.store.readmit(ctx, n); err != nil {
 		return fmt.Errorf("readmitting %s: %w", n.name, err)
 	}
-	return n.Start(ctx)
+	if err := n.Start(ctx); err != nil {
+		return err
+	}
+	err := poll(ctx, func() (bool, error) { return n.cluster.store.votes(ctx, n) })
+	if err != nil {
+		return fmt.Errorf("waiting for the vote of %s: %w", n.name, err)
+	}
+	return nil
 }
 
 // Expel takes the server's membership away while it runs, where the store has

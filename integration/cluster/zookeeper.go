@@ -215,6 +215,8 @@ func (s *zooStore) expel(context.Context, *Node) error {
 // readmit has nothing to do: who the members are is in the configuration.
 func (s *zooStore) readmit(context.Context, *Node) error { return nil }
 
+func (s *zooStore) votes(context.Context, *Node) (bool, error) { return true, nil }
+
 // snapshot copies the leader's snapshots and log, as they are: what was
 // acknowledged is on its disk.
 func (s *zooStore) snapshot(_ context.Context, leader *Node, path string) error {

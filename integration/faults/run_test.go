@@ -187,6 +187,8 @@ func (r *run) someone() *process { return r.clients[r.random.IntN(len(r.clients)
 // round lets a fault happen, waits until all is well, and judges. Undoing the
 // fault may take a while, in which the clients are at work already.
 func (r *run) round(ctx context.Context, k kind) outcome {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	defer cancel()
 	before := len(r.h.wrong)
 	began := rig.Now()
 	r.healing = make(chan int64, 1)

@@ -80,8 +80,11 @@ var Stores = map[string]Store{
 		// A server's timer is two TTLs, and then the end of the session is a
 		// write like any other.
 		Expiry: func(ttl time.Duration) time.Duration { return 2*ttl + 2*time.Second },
-		Start:  func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) },
-		open:   openConsul,
+		Start: func() (*cluster.Cluster, error) {
+			// A server that was replaced is to count again soon, not after 10 s.
+			return cluster.StartConsul(cluster.ConsulConfig{Config: `autopilot { server_stabilization_time = "1s" }`})
+		},
+		open: openConsul,
 	},
 	"zookeeper": {
 		Name: "zookeeper",
