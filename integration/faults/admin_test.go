@@ -20,9 +20,10 @@ import (
 
 // admin is an operator, who has the store's own client.
 type admin interface {
-	// write writes a key of its own, through whatever server takes it; i is
-	// another number each time.
-	write(ctx context.Context, i int) error
+	// write writes a key of the operator's own, by one of a number of ways: a
+	// client of Consul has one server, its agent, the others whichever is there.
+	write(ctx context.Context, way int) error
+	ways() int
 	// end ends a session by hand.
 	end(ctx context.Context, session string) error
 	// sessions counts those that there are, but for the operator's.
@@ -50,8 +51,10 @@ func newEtcdAdmin(c *cluster.Cluster) admin {
 	return &etcdAdmin{client}
 }
 
-func (a *etcdAdmin) write(ctx context.Context, i int) error {
-	_, err := a.client.Put(ctx, "probe", fmt.Sprint(i))
+func (a *etcdAdmin) ways() int { return 1 }
+
+func (a *etcdAdmin) write(ctx context.Context, _ int) error {
+	_, err := a.client.Put(ctx, "probe", time.Now().String())
 	return err
 }
 
@@ -103,13 +106,13 @@ func (a *consulAdmin) any(ctx context.Context, do func(*api.Client) error) error
 	return errors.Join(errs...)
 }
 
-func (a *consulAdmin) write(ctx context.Context, i int) error {
-	return a.any(ctx, func(client *api.Client) error {
-		bound, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
-		defer cancel()
-		_, err := client.KV().Put(&api.KVPair{Key: "probe", Value: fmt.Append(nil, i)}, new(api.WriteOptions).WithContext(bound))
-		return err
-	})
+func (a *consulAdmin) ways() int { return len(a.clients) }
+
+func (a *consulAdmin) write(ctx context.Context, way int) error {
+	bound, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	_, err := a.clients[way].KV().Put(&api.KVPair{Key: "probe", Value: []byte(time.Now().String())}, new(api.WriteOptions).WithContext(bound))
+	return err
 }
 
 func (a *consulAdmin) end(ctx context.Context, session string) error {
@@ -139,9 +142,11 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
+func (a *zooAdmin) ways() int { return 1 }
+
 // write is called by one goroutine. The client knows no contexts: what it does
 // not do in time ends with its connection.
-func (a *zooAdmin) write(ctx context.Context, i int) (err error) {
+func (a *zooAdmin) write(ctx context.Context, _ int) (err error) {
 	if a.conn == nil {
 		addrs := a.cluster.Addrs()
 		a.turn++
@@ -152,7 +157,7 @@ func (a *zooAdmin) write(ctx context.Context, i int) (err error) {
 	}
 	conn := a.conn
 	stop := context.AfterFunc(ctx, conn.Close)
-	if _, err = conn.Set("/probe", fmt.Append(nil, i), -1); errors.Is(err, zk.ErrNoNode) {
+	if _, err = conn.Set("/probe", []byte(time.Now().String()), -1); errors.Is(err, zk.ErrNoNode) {
 		_, err = conn.Create("/probe", nil, 0, zk.WorldACL(zk.PermAll))
 	}
 	if !stop() || err != nil {

@@ -10,26 +10,27 @@ import (
 )
 
 // probe writes to the store all the time, by the store's own client, to tell
-// when it can be written to.
+// when it can be written to, by each of the ways that there are for a client.
 type probe struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
 	mu     sync.Mutex
-	writes []int64 // when each succeeded
+	writes [][]int64 // when each succeeded, by way
 }
 
 func startProbe(a admin) *probe {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &probe{cancel: cancel}
+	p := &probe{cancel: cancel, writes: make([][]int64, a.ways())}
 	p.done.Go(func() {
 		for i := 0; wait(ctx, 25*time.Millisecond); i++ {
+			way := i % len(p.writes)
 			bound, cancel := context.WithTimeout(ctx, time.Second)
-			err := a.write(bound, i)
+			err := a.write(bound, way)
 			cancel()
 			if err == nil {
 				p.mu.Lock()
-				p.writes = append(p.writes, rig.Now())
+				p.writes[way] = append(p.writes[way], rig.Now())
 				p.mu.Unlock()
 			}
 		}
@@ -42,17 +43,13 @@ func (p *probe) stop() {
 	p.done.Wait()
 }
 
-// after waits for the first write that succeeded after a moment, and returns when.
+// after waits until a write has succeeded by every way after a moment, and
+// returns when.
 func (p *probe) after(ctx context.Context, moment int64) (int64, error) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		p.mu.Lock()
-		for i := len(p.writes) - 1; i >= 0 && p.writes[i] > moment; i-- {
-			if i == 0 || p.writes[i-1] <= moment {
-				p.mu.Unlock()
-				return p.writes[i], nil
-			}
+		if at, all := p.first(moment); all {
+			return at, nil
 		}
-		p.mu.Unlock()
 		if !wait(ctx, 5*time.Millisecond) {
 			return 0, context.Cause(ctx)
 		}
@@ -60,14 +57,35 @@ func (p *probe) after(ctx context.Context, moment int64) (int64, error) {
 	return 0, errors.New("no write for a minute")
 }
 
-// before returns when the last write before a moment succeeded.
-func (p *probe) before(moment int64) int64 {
+// first returns when the first write after a moment succeeded, by the way by
+// which that came last, and whether there is one by each.
+func (p *probe) first(moment int64) (at int64, all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.writes) - 1; i >= 0; i-- {
-		if p.writes[i] <= moment {
-			return p.writes[i]
+	for _, writes := range p.writes {
+		i := len(writes)
+		for i > 0 && writes[i-1] > moment {
+			i--
+		}
+		if i == len(writes) {
+			return 0, false
+		}
+		at = max(at, writes[i])
+	}
+	return at, true
+}
+
+// before returns when the last write before a moment succeeded, by any way.
+func (p *probe) before(moment int64) (at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, writes := range p.writes {
+		for i := len(writes) - 1; i >= 0; i-- {
+			if writes[i] <= moment {
+				at = max(at, writes[i])
+				break
+			}
 		}
 	}
-	return 0
+	return at
 }
