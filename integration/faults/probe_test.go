@@ -25,7 +25,7 @@ func startProbe(a admin) *probe {
 	p.done.Go(func() {
 		for i := 0; wait(ctx, 25*time.Millisecond); i++ {
 			way := i % len(p.writes)
-			bound, cancel := context.WithTimeout(ctx, time.Second)
+			bound, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			err := a.write(bound, way)
 			cancel()
 			if err == nil {
