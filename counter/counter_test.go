@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
@@ -346,22 +345,6 @@ func TestTwoCountersOfOneStore(t *testing.T) {
 		}
 		wg.Wait()
 		p.value(t, 20)
-	})
-}
-
-func TestUnknownFormatIsRefused(t *testing.T) {
-	bubble(t, func(t *testing.T, server *memory.Server) {
-		p := start(t, server, nil)
-		txn := backend.Txn{Ops: []backend.Op{driver.Create("counter/c/value", []byte(`{"format":2,"value":3}`))}}
-		if _, err := p.store.Commit(t.Context(), txn); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.Add(t.Context(), 1); !errors.Is(err, backend.ErrFormat) {
-			t.Errorf("Add: %v, want ErrFormat", err)
-		}
-		if _, err := p.Value(t.Context()); !errors.Is(err, backend.ErrFormat) {
-			t.Errorf("Value: %v, want ErrFormat", err)
-		}
 	})
 }
 

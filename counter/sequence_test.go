@@ -261,15 +261,3 @@ func TestSequenceIsUsedUp(t *testing.T) {
 		}
 	})
 }
-
-func TestSequenceUnknownFormat(t *testing.T) {
-	bubble(t, func(t *testing.T, server *memory.Server) {
-		p := start(t, server, nil)
-		if _, err := p.store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{driver.Create("sequence/s/value", []byte(`{"format":2}`))}}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.sequence(t, nil).Next(t.Context()); !errors.Is(err, backend.ErrFormat) {
-			t.Errorf("Next: %v, want ErrFormat", err)
-		}
-	})
-}

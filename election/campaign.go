@@ -115,6 +115,9 @@ func (c *candidate) join(ctx context.Context) error {
 // lost its place in the queue, and a new nonce.
 func (c *candidate) round(ctx context.Context) (lead *Leadership, rejoin bool, err error) {
 	st, err := c.read(ctx)
+	if err == nil {
+		err = st.checkQueue()
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -56,8 +56,8 @@ func parseTenure(s string) (tenure, error) {
 	return tenure{Number: n, Nonce: nonce}, nil
 }
 
-// entryDocument is the value of a queue entry. The key says it all; the holder
-// is there for an operator to read.
+// entryDocument is the value of a queue entry. The key says it all, save for
+// the format; the holder is there for an operator to read.
 type entryDocument struct {
 	Holder string `json:"holder"`
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
 )
@@ -288,28 +287,6 @@ func TestMinTerm(t *testing.T) {
 			t.Errorf("%d keys are left", n)
 		}
 	})
-}
-
-func TestUnknownFormatIsRefused(t *testing.T) {
-	for _, key := range []string{"office", "term", "tenure/7~x"} {
-		synctest.Test(t, func(t *testing.T) {
-			server := memory.NewServer()
-			store := open(t, server)
-			if _, err := store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{
-				driver.Create("election/test/"+key, []byte(`{"format":2}`)),
-			}}); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			if _, err := candidate(t, store, nil).Campaign(ctx); !errors.Is(err, backend.ErrFormat) {
-				t.Errorf("Campaign with a %s of another format = %v, want ErrFormat", key, err)
-			}
-			if n := ephemerals(server); n != 0 {
-				t.Errorf("%d keys are left", n)
-			}
-		})
-	}
 }
 
 // TestStoredDocuments holds the keys and documents: what is stored is read by

@@ -61,6 +61,17 @@ func (e *Election) read(ctx context.Context) (*state, error) {
 	return st, nil
 }
 
+// checkQueue fails if an entry is of a version that waits by other rules. It is
+// for who campaigns: to resign and to clear up, the keys are enough.
+func (st *state) checkQueue() error {
+	for _, entry := range st.queue {
+		if err := decode(entry, new(entryDocument)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func decodeOne[T any](entries []backend.Entry) (d found[T], err error) {
 	if len(entries) == 0 {
 		return d, nil

@@ -3,7 +3,6 @@ package membership_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/membership"
@@ -520,20 +518,5 @@ func TestCloseOfTheGroupLeaves(t *testing.T) {
 		if err := fresh.WaitSynced(t.Context()); !errors.Is(err, backend.ErrClosed) {
 			t.Errorf("WaitSynced after Close = %v", err)
 		}
-	})
-}
-
-func TestUnknownFormatsAreLeftOut(t *testing.T) {
-	bubble(t, func(t *testing.T, server *memory.Server) {
-		a := start(t, server, nil)
-		a.join("a")
-		for i, value := range []string{`{"format":2}`, `x`, `{"format":1,"id":"other","incarnation":"i","update":0,"ttl_ms":1}`} {
-			key := fmt.Sprintf("membership/g/members/s%d~NONCE", i)
-			if _, err := a.store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Create(key, []byte(value))}}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(time.Second)
-		a.wantIDs("with strange entries", "a")
 	})
 }

@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/document"
 )
 
 func crowdView(n int) (v View) {
@@ -141,6 +143,15 @@ func TestGoldenDocuments(t *testing.T) {
 	const mark = `{"format":1,"id":"pod/7~x","incarnation":"I","since":5}`
 	if got := string(encode(leftDocument{ID: "pod/7~x", Incarnation: "I", Since: 5})); got != mark {
 		t.Errorf("a mark is %s", got)
+	}
+	body, err := document.Encode(format, snapshot{
+		Namespace: "quorate", Group: "a/b c", AsOf: time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC),
+		Members: []snapshotMember{{entryDocument: entry, Registration: "pod%2F7~x~NONCE", Rank: 5}},
+	})
+	const file = `{"format":1,"namespace":"quorate","group":"a/b c","as_of":"2026-01-02T03:04:05.0000006Z","members":[` +
+		`{"id":"pod/7~x","addr":"10.0.0.7:80","meta":{"v":"1","zone":"b"},"incarnation":"I","since":5,"update":3,"ttl_ms":10000,"registration":"pod%2F7~x~NONCE","rank":5}]}`
+	if err != nil || string(body) != file {
+		t.Errorf("a snapshot is %s, %v", body, err)
 	}
 	r, err := parse(dir, backend.Entry{Key: dir + "/pod%2F7~x~NONCE", Value: []byte(value), Created: 9})
 	if err != nil || r.id != "pod/7~x" || r.name != "pod%2F7~x~NONCE" || r.left || r.rank() != 5 {

@@ -164,8 +164,8 @@ func decodeClaims(e backend.Entry) (*claims, error) {
 	return c, nil
 }
 
-// markDocument is the value of a mark, whose key says it all; the proposer is
-// there for an operator to read.
+// markDocument is the value of a mark, whose key says it all, save for the
+// format; the proposer is there for an operator to read.
 type markDocument struct {
 	Proposer string `json:"proposer"`
 }

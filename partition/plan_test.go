@@ -88,6 +88,9 @@ func TestGolden(t *testing.T) {
 	if read, err := decodeClaims(entryOf([]byte(claimsText))); err != nil || !reflect.DeepEqual(read, c) {
 		t.Errorf("claims are read as %+v, %v", read, err)
 	}
+	if got := string(encode(markDocument{Proposer: "a~1"})); got != `{"format":1,"proposer":"a~1"}` {
+		t.Errorf("a mark is %s", got)
+	}
 	k, err := newKeys("a/b")
 	if err != nil {
 		t.Fatal(err)

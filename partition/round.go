@@ -133,6 +133,11 @@ func (m *member) settle(own []backend.Entry) error {
 func (m *member) take(before planID, marks, plans []backend.Entry) error {
 	r := &m.read
 	r.marks = marks
+	for _, mark := range marks {
+		if err := decode(mark, new(markDocument)); err != nil {
+			return err
+		}
+	}
 	if len(plans) == 0 {
 		r.there, r.mark = false, backend.Version{} // what the last one said still goes
 		m.evidence.reset()

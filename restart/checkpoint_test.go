@@ -393,18 +393,6 @@ func TestCodecs(t *testing.T) {
 	})
 }
 
-func TestUnknownFormatIsRefused(t *testing.T) {
-	bubble(t, func(t *testing.T, _ *memory.Server, a, _ *worker) {
-		put := driver.Create("checkpoint/orders/value", []byte(`{"format":2,"token":"t","seq":1}`))
-		if _, err := a.store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{put}}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := a.Claim(t.Context()); !errors.Is(err, backend.ErrFormat) {
-			t.Errorf("Claim = %v, want ErrFormat", err)
-		}
-	})
-}
-
 func TestSizes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, err := memory.New(nil)
