@@ -58,8 +58,14 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 				if !running {
 					a.run()
 				}
-				if err := <-a.done; !errors.Is(err, backend.ErrFormat) {
-					s.t.Errorf("Run with %s of another format = %v, want ErrFormat", key, err)
+				select {
+				case err := <-a.done:
+					if !errors.Is(err, backend.ErrFormat) {
+						s.t.Errorf("Run with %s of another format = %v, want ErrFormat", key, err)
+					}
+					a.done <- context.Canceled // for what ends it once more
+				case <-time.After(time.Hour):
+					s.t.Errorf("Run goes on with %s of another format", key)
 				}
 				want := 0
 				if running {
@@ -77,7 +83,6 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 					s.t.Errorf("%d claims are left", n)
 				}
 				b.stands(key)
-				a.done <- context.Canceled // for what ends it once more
 			})
 		}
 	}
