@@ -26,6 +26,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	current *Session
+	last    *Session // opened last
 	running bool
 	changed chan struct{} // closed when one of the above or failed changes
 	failed  error         // why the last run gave up, if it did
@@ -66,6 +67,15 @@ func (s *Store) Session(ctx context.Context) (*Session, error) {
 		}
 		return session, nil
 	}
+}
+
+// LastSession returns the session that was opened last, without I/O and without
+// waiting; nil if there has been none. It may be over: ask Valid. It is for
+// those who report on the Store; who is to own something calls Session.
+func (s *Store) LastSession() *Session {
+	s.keeper.mu.Lock()
+	defer s.keeper.mu.Unlock()
+	return s.keeper.last
 }
 
 func (k *keeper) wait(ctx context.Context) (*Session, time.Duration, error) {
@@ -120,6 +130,9 @@ func (k *keeper) set(session *Session, running bool, failed error) {
 	defer k.mu.Unlock()
 	if k.current != nil && session != nil {
 		k.regrant = true
+	}
+	if session != nil {
+		k.last = session
 	}
 	if session != nil || !running {
 		k.current = session

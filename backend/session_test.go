@@ -327,3 +327,37 @@ func TestLateCountsFromThePlan(t *testing.T) {
 		}
 	})
 }
+
+func TestLastSession(t *testing.T) {
+	// Catches: a look at the session that opens one, waits, or forgets one that
+	// is over.
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		s, _ := open(t, server, nil)
+		if got := s.LastSession(); got != nil {
+			t.Errorf("before the first: %s", got.ID())
+		}
+		if n := server.Stats().Grants; n != 0 {
+			t.Errorf("looking granted %d leases", n)
+		}
+		first := session(t, s)
+		if got := s.LastSession(); got != first || !got.Valid() {
+			t.Errorf("LastSession is not the one there is")
+		}
+		server.SetDown(true)
+		time.Sleep(2 * ttl)
+		if got := s.LastSession(); got != first || got.Valid() || got.TrustLeft() > 0 {
+			t.Errorf("in an outage LastSession is not the one that was lost")
+		}
+		server.SetDown(false)
+		second := session(t, s)
+		if got := s.LastSession(); got != second || got == first {
+			t.Errorf("after the outage LastSession is not the new one")
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := s.LastSession(); got != second || got.Valid() {
+			t.Errorf("after Close LastSession is not the one that was revoked")
+		}
+	})
+}
