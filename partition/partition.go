@@ -40,6 +40,11 @@ var (
 	ErrDrainTimeout = errors.New("the body did not return in time, although its context had ended")
 )
 
+// ErrGaveUp: the body returned too often, see Options.Restarts, so that the
+// member gives the slot up. backend.Trace tells it as the cause; no body is left
+// to see it.
+var ErrGaveUp = errors.New("the body returned too often")
+
 // ErrRunning: the Registration has a Run already.
 var ErrRunning = errors.New("the registration runs its slots already")
 

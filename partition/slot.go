@@ -2,7 +2,6 @@ package partition
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -116,7 +115,7 @@ func (s *Slot) own() {
 		if failures++; m.opts.Restarts >= 0 && failures > m.opts.Restarts {
 			log.Error("the body returned too often, the slot is given up", "times", failures, "error", err)
 			s.gaveUp = true
-			s.cancel(errGaveUp)
+			s.cancel(ErrGaveUp)
 			break
 		}
 		log.Warn("the body returned before its context ended, and is started again", "times", failures, "error", err)
@@ -132,8 +131,6 @@ func (s *Slot) own() {
 func (s *Slot) traced() backend.Ownership {
 	return backend.Ownership{Kind: "partition", Name: fmt.Sprintf("%s/%d", s.member.name, s.number), Token: s.token}
 }
-
-var errGaveUp = errors.New("the body returned too often")
 
 const (
 	longRun     = time.Minute // after which a body that returns counts as the first

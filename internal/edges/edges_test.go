@@ -46,7 +46,7 @@ var allowed = map[string][]string{
 	"backend/memory":          {"backend", "backend/driver", "internal/..."},
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
-	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
+	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
@@ -57,6 +57,10 @@ var allowed = map[string][]string{
 	"membership/...": {"backend", "backend/driver", "internal/...", "membership/..."},
 	"partition/...":  {"backend", "backend/driver", "internal/...", "partition/...", "membership"},
 	"restart/...":    {"backend", "backend/driver", "internal/...", "restart/..."},
+
+	"bridge":             {"backend", "election", "partition"},
+	"bridge/otelquorate": {"backend", "bridge"},
+	"bridge/promquorate": {"backend", "bridge"},
 
 	"examples/...": {
 		"backend/...", "election", "counter", "membership", "partition", "restart", "examples/...",

@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/partition"
+)
+
+// kind is the word for an error that wraps another.
+type kind struct {
+	is   error
+	word string
+}
+
+// The first that matches counts: what is more telling comes first. An outcome
+// that is not known stays so for whatever reason.
+var errorKinds = []kind{
+	{backend.ErrIndeterminate, "indeterminate"},
+	{backend.ErrSessionLost, "session_lost"},
+	{backend.ErrFenced, "fenced"},
+	{backend.ErrDenied, "denied"},
+	{backend.ErrTooLarge, "too_large"},
+	{backend.ErrInvalid, "invalid"},
+	{backend.ErrFormat, "format"},
+	{backend.ErrClosed, "closed"},
+	{backend.ErrUnavailable, "unavailable"},
+	{context.DeadlineExceeded, "timeout"},
+	{context.Canceled, "canceled"},
+}
+
+var causeKinds = []kind{
+	{election.ErrResigned, "resigned"},
+	{partition.ErrMoved, "moved"},
+	{partition.ErrGaveUp, "gave_up"},
+	{partition.ErrDrainTimeout, "drain_timeout"},
+	{backend.ErrSessionLost, "session_lost"},
+	{backend.ErrClosed, "closed"},
+	{election.ErrLost, "lost"},
+	{partition.ErrLost, "lost"},
+	{context.DeadlineExceeded, "ended"},
+	{context.Canceled, "ended"},
+}
+
+// ErrorKind returns a word for an error of backend.Trace: "indeterminate",
+// "session_lost", "fenced", "denied", "too_large", "invalid", "format",
+// "closed", "unavailable", "timeout", "canceled" or Other; "none" for nil.
+func ErrorKind(err error) string { return word(errorKinds, err) }
+
+// CauseKind returns a word for why an ownership ended:
+//
+//	resigned       the leader resigned, or its body returned
+//	moved          the plan gives the slot to another member
+//	gave_up        the body of the slot returned too often
+//	drain_timeout  Run ends since another body did not return
+//	session_lost   the session was over
+//	closed         the Store was closed
+//	lost           the key was gone from the store, or another reason to stop
+//	ended          the service's context was canceled, or its time was up
+//	other          the service's context ended with a cause of the service's own
+//	none           there is no cause
+func CauseKind(cause error) string { return word(causeKinds, cause) }
+
+func word(kinds []kind, err error) string {
+	if err == nil {
+		return "none"
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.is) {
+			return k.word
+		}
+	}
+	return Other
+}
+
+// retried are what the library's own Retrying.What begin with; a name follows
+// what ends with a space.
+var retried = []string{
+	"grant session",
+	"session for election ", "campaign in election ", "resign in election ", "sweep election ",
+	"session for membership ", "registration in membership ", "upkeep in membership ", "leaving membership ",
+	"claims of partition ", "partition ", "release of slots in partition ", "release of all slots in partition ",
+	"claim of checkpoint ", "save of checkpoint ",
+	"counter ", "sequence ", "tally ",
+}
+
+// RetryKind returns backend.Retrying.What without the name in it, such as
+// "campaign in election"; Other for what is not the library's own.
+func RetryKind(what string) string {
+	for _, prefix := range retried {
+		if strings.HasPrefix(what, prefix) {
+			return strings.TrimSuffix(prefix, " ")
+		}
+	}
+	return Other
+}
