@@ -15,8 +15,9 @@ ROUNDS ?=
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
 ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper)
+BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 EXAMPLES := $(call EXIST,examples)
-MODULES := . $(ADAPTERS) $(EXAMPLES) integration tools
+MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
@@ -47,16 +48,16 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	bin/rehearsal -pack -use
 	alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
-		$(foreach m,. $(ADAPTERS) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
+		$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
 		'$(call SEEDS,.)' \
 		'GOWORK=off $(call UNIT,tools) ./...' \
-		$(foreach m,root $(notdir $(ADAPTERS) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
+		$(foreach m,root $(notdir $(ADAPTERS) $(BRIDGES) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
 		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \
 		'$(call REAL,integration) ./...'
 
 .PHONY: unit
-unit: bin/testrun ## the tests that need no server: root and adapters
-	bin/testrun $(foreach m,. $(ADAPTERS),'$(call UNIT,$(m)) ./...')
+unit: bin/testrun ## the tests that need no server: root, adapters and bridges
+	bin/testrun $(foreach m,. $(ADAPTERS) $(BRIDGES),'$(call UNIT,$(m)) ./...')
 
 .PHONY: servers
 servers: ## install or build the servers that the tests start (cached outside the tree)

@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"backend/memory":          {"backend", "backend/driver", "internal/..."},
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
+	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
 	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
@@ -76,7 +77,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/seeds"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/bridgetest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}
@@ -132,6 +133,11 @@ func TestRules(t *testing.T) {
 		{"membership", "internal/membershiptest"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
+		{"backend", "bridge"},
+		{"election", "bridge"},
+		{"bridge/promquorate", "election"},
+		{"bridge/promquorate", "bridge/otelquorate"},
+		{"bridge/otelquorate", "internal/bridgetest"},
 	} {
 		if mayImport(edge[0], edge[1], false) {
 			t.Errorf("%s may import %s", edge[0], edge[1])
@@ -145,6 +151,7 @@ func TestRules(t *testing.T) {
 		{"integration/conformance", "internal/electiontest"},
 		{"internal/electiontest", "backend/drivertest"},
 		{"election", "internal/trust"},
+		{"bridge/promquorate", "bridge"},
 	} {
 		if !mayImport(edge[0], edge[1], false) {
 			t.Errorf("%s must not import %s", edge[0], edge[1])

@@ -70,13 +70,13 @@ func (s *stage) pack(dirs []string) error {
 }
 
 // lowest writes lowest.mod beside the go.mod of the unpacked integration: a
-// module of the same packages that asks for nothing but ours, so that those of
-// its tests that need no more run with the lowest versions that we require.
+// module of the same packages that asks for nothing but the root and the adapters,
+// so that those of its tests that need no more run with the lowest versions that we require.
 func (s *stage) lowest(dirs []string) error {
 	var mod strings.Builder
 	fmt.Fprintf(&mod, "module %s\n\ngo 1.25.0\n\nrequire (\n", modulePath("integration"))
 	for _, dir := range dirs {
-		if dir != "integration" && dir != "examples" {
+		if dir == "." || strings.HasPrefix(dir, "backend/") {
 			fmt.Fprintf(&mod, "\t%s %s\n", modulePath(dir), version)
 		}
 	}
