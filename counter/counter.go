@@ -31,6 +31,7 @@ type Options struct {
 // of one name are as safe as several processes are.
 type Counter struct {
 	store    *backend.Store
+	name     string
 	label    string // for errors
 	key      string
 	writer   string // no other Counter, here or elsewhere, has it
@@ -66,6 +67,7 @@ func New(store *backend.Store, name string, options *Options) (*Counter, error) 
 	if err != nil {
 		return nil, err
 	}
+	c.name = name
 	if options != nil && options.Min != nil {
 		c.min = *options.Min
 	}
@@ -87,6 +89,9 @@ func newCounter(store *backend.Store, label, key string) (*Counter, error) {
 		min: math.MinInt64, max: math.MaxInt64, limit: maxEntries, seq: 1,
 	}, nil
 }
+
+// Name returns the name of the counter.
+func (c *Counter) Name() string { return c.name }
 
 // Add adds delta, which may be negative, and returns the value right after it.
 // It is applied once, however often replies are lost or connections break.

@@ -38,6 +38,7 @@ type TallyOptions struct {
 // must be closed, before its Store is, or what was not flushed is lost.
 type Tally struct {
 	store    *backend.Store
+	name     string
 	label    string
 	dir      string
 	shard    *Counter
@@ -80,7 +81,7 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 	if opts.Shards == 0 {
 		opts.Shards = defaultShards
 	}
-	t := &Tally{store: store, label: fmt.Sprintf("tally %q", name), dir: base + "/shards", interval: opts.Interval}
+	t := &Tally{store: store, name: name, label: fmt.Sprintf("tally %q", name), dir: base + "/shards", interval: opts.Interval}
 	switch {
 	case opts.Interval < 0:
 		return nil, fmt.Errorf("%s: %w: Options.Interval is negative", t.label, backend.ErrInvalid)
@@ -94,6 +95,9 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 	t.life, t.end = context.WithCancelCause(context.Background())
 	return t, nil
 }
+
+// Name returns the name of the tally.
+func (t *Tally) Name() string { return t.name }
 
 // Add adds delta, which may be negative. It does no I/O, and takes hardly
 // longer than an atomic addition. What is added between two flushes must not

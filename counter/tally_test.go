@@ -333,3 +333,42 @@ func TestTallyConcurrently(t *testing.T) {
 		total(t, tally, 16000)
 	})
 }
+
+// TestEstimate: one read, whatever moves; and what it shows lies between the
+// totals around it.
+func TestEstimate(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		p, q := start(t, server, nil), start(t, server, nil)
+		tally, other := p.tally(t, nil), q.tally(t, nil)
+		if got := tally.Name() + p.Name(); got != "tc" {
+			t.Errorf("Names %q", got)
+		}
+		estimate := func(want int64) {
+			t.Helper()
+			before := server.Stats().Reads
+			if got, err := tally.Estimate(t.Context()); err != nil || got != want {
+				t.Errorf("Estimate() = %d, %v, want %d", got, err, want)
+			}
+			if n := server.Stats().Reads - before; n != 1 {
+				t.Errorf("it took %d reads", n)
+			}
+		}
+		estimate(0)
+		tally.Add(3)
+		other.Add(4)
+		estimate(0)
+		for _, flushed := range []*counter.Tally{tally, other} {
+			if err := flushed.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		estimate(7)
+		server.SetDown(true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := tally.Estimate(ctx); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("without a store: %v", err)
+		}
+		server.SetDown(false)
+	})
+}

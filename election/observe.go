@@ -82,9 +82,18 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 // leaderOf returns whose the office is; zero if nobody's.
 func (e *Election) leaderOf(office []backend.Entry) (tenure, Leader, error) {
 	one, err := decodeOne[officeDocument](office)
-	if err != nil || !one.there || one.doc.Number < e.highest().Number {
+	if err != nil {
 		return tenure{}, Leader{}, err
 	}
-	e.see(one.doc.tenure)
-	return one.doc.tenure, Leader{ID: one.doc.Holder, Term: one.doc.Number, Meta: maps.Clone(one.doc.Meta)}, nil
+	t, leader := e.holderOf(one)
+	return t, leader, nil
+}
+
+// holderOf is leaderOf of an office that was read.
+func (e *Election) holderOf(office found[officeDocument]) (tenure, Leader) {
+	if !office.there || office.doc.Number < e.highest().Number {
+		return tenure{}, Leader{}
+	}
+	e.see(office.doc.tenure)
+	return office.doc.tenure, Leader{ID: office.doc.Holder, Term: office.doc.Number, Meta: maps.Clone(office.doc.Meta)}
 }
