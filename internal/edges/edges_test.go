@@ -48,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
 	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
 	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
+	"internal/simulation":     {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},

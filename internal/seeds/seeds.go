@@ -4,6 +4,7 @@ package seeds
 import (
 	"flag"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -14,9 +15,15 @@ var (
 
 // Run calls simulate with each seed from 1 to n; the flags -seeds and -seed say
 // otherwise. With -short it is a tenth of them, for where the same code was run
-// in full already.
+// in full already. Of a seed that fails it prints how to run it again.
+//
+// A seed decides what happens, and when. What it does not decide is what the
+// library draws for itself (jitter, nonces) and which of two goroutines goes
+// first that wake up at the same instant: so the same seed is run several times
+// where once is not enough.
 func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	t.Helper()
+	simulate = replayable(simulate)
 	if *only != 0 {
 		simulate(t, *only)
 		return
@@ -29,4 +36,22 @@ func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })
 	}
+}
+
+// replayable makes a simulation say how to run it again, if it fails.
+func replayable(simulate func(t *testing.T, seed uint64)) func(t *testing.T, seed uint64) {
+	return func(t *testing.T, seed uint64) {
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(replay(t.Name(), seed))
+			}
+		})
+		simulate(t, seed)
+	}
+}
+
+// replay is the command, to be given in the directory of the package.
+func replay(test string, seed uint64) string {
+	test, _, _ = strings.Cut(test, "/")
+	return fmt.Sprintf("to run it again: go test -run '^%s$' -seed %d -count 20 -failfast .", test, seed)
 }
