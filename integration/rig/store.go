@@ -17,6 +17,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/consul"
+	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/etcd"
 	"github.com/quorate/quorate/backend/zookeeper"
 	"github.com/quorate/quorate/integration/cluster"
@@ -32,15 +33,23 @@ type Store struct {
 	Expiry func(ttl time.Duration) time.Duration
 	// Start starts a cluster of three.
 	Start func() (*cluster.Cluster, error)
-	open  func(dial dialer, addrs []string, opts *backend.Options) (*Opened, error)
+
+	connect func(dial dialer, addrs []string) (d driver.Driver, closeClient func() error, err error)
 }
 
+// dialer makes connections; nil stands for what the client does by itself.
 type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Driver returns a driver on servers, through a client of its own, which is to
+// be closed after it.
+func (s Store) Driver(addrs []string) (d driver.Driver, closeClient func() error, err error) {
+	return s.connect(nil, addrs)
+}
 
 // Open opens a Store on servers, through a client of its own. To close what it
 // returns closes both.
 func (s Store) Open(addrs []string, opts *backend.Options) (*Opened, error) {
-	return s.open(new(net.Dialer).DialContext, addrs, opts)
+	return s.open(nil, addrs, opts)
 }
 
 // OpenFrom does the same from a local address, one of 127.0.0.0/8: servers
@@ -48,6 +57,15 @@ func (s Store) Open(addrs []string, opts *backend.Options) (*Opened, error) {
 func (s Store) OpenFrom(local string, addrs []string, opts *backend.Options) (*Opened, error) {
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
 	return s.open(d.DialContext, addrs, opts)
+}
+
+func (s Store) open(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+	d, closeClient, err := s.connect(dial, addrs)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", s.Name, err)
+	}
+	store, err := backend.New(d, opts)
+	return &Opened{store, closeClient}, err
 }
 
 // Opened is a Store with the client that it is on.
@@ -71,9 +89,9 @@ var Stores = map[string]Store{
 		Name: "etcd",
 		// A leader looks for expired leases every half second, and a new one
 		// adds an election timeout to every lease.
-		Expiry: func(ttl time.Duration) time.Duration { return ttl + 3*time.Second },
-		Start:  func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
-		open:   openEtcd,
+		Expiry:  func(ttl time.Duration) time.Duration { return ttl + 3*time.Second },
+		Start:   func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
+		connect: connectEtcd,
 	},
 	"consul": {
 		Name: "consul",
@@ -84,7 +102,7 @@ var Stores = map[string]Store{
 			// A server that was replaced is to count again soon, not after 10 s.
 			return cluster.StartConsul(cluster.ConsulConfig{Config: `autopilot { server_stabilization_time = "1s" }`})
 		},
-		open: openConsul,
+		connect: connectConsul,
 	},
 	"zookeeper": {
 		Name: "zookeeper",
@@ -93,42 +111,44 @@ var Stores = map[string]Store{
 		Start: func() (*cluster.Cluster, error) {
 			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: Tick})
 		},
-		open: openZooKeeper,
+		connect: connectZooKeeper,
 	},
 }
 
-func openEtcd(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints: addrs, Logger: zap.NewNop(),
-		DialOptions: []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+func connectEtcd(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+	config := clientv3.Config{Endpoints: addrs, Logger: zap.NewNop()}
+	if dial != nil {
+		config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			return dial(ctx, "tcp", addr)
-		})},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("opening etcd: %w", err)
+		}))
 	}
-	store, err := etcd.New(client, opts)
-	return &Opened{store, client.Close}, err
+	client, err := clientv3.New(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := etcd.NewDriver(client)
+	return d, client.Close, err
 }
 
-// openConsul connects to the first of the addresses, as to the one agent that
-// a process has beside it.
-func openConsul(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
-	client, err := api.NewClient(&api.Config{Address: addrs[0], Transport: &http.Transport{
-		DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
-	}})
-	if err != nil {
-		return nil, fmt.Errorf("opening Consul: %w", err)
+// connectConsul connects to the first of the addresses, as to the one agent
+// that a process has beside it.
+func connectConsul(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+	config := &api.Config{Address: addrs[0]}
+	if dial != nil {
+		config.Transport = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
 	}
-	store, err := consul.New(client, opts)
-	return &Opened{store, func() error { return nil }}, err
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := consul.NewDriver(client, nil)
+	return d, noClient, err
 }
 
-func openZooKeeper(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+func connectZooKeeper(dial dialer, addrs []string) (driver.Driver, func() error, error) {
 	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick, Dial: dial})
-	if err != nil {
-		return nil, fmt.Errorf("opening ZooKeeper: %w", err)
-	}
-	store, err := backend.New(d, opts)
-	return &Opened{store, func() error { return nil }}, err
+	return d, noClient, err
 }
+
+// noClient closes a client that has nothing to close.
+func noClient() error { return nil }
