@@ -1,0 +1,260 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/quorate/quorate/integration/rig"
+)
+
+// Config says what to measure.
+type Config struct {
+	// Stores and Rows are names; none means all.
+	Stores, Rows []string
+	// Rounds is how often what takes seconds is measured; what takes
+	// milliseconds is measured more often in proportion.
+	Rounds int
+	// Smoke measures next to nothing, to see that it can be done.
+	Smoke bool
+	// Progress is told what is measured, as it is.
+	Progress io.Writer
+}
+
+// row is a kind of figures, measured on each store.
+type row struct {
+	name, title, about string
+	measure            func(context.Context, *lab) ([]line, error)
+	// alone: it needs no server.
+	alone bool
+	// leaves: so much is left behind that the next row gets another cluster.
+	leaves bool
+}
+
+// rowLimit bounds what a row takes, and rowGrace how long it may take to stop.
+// What does not stop is left where it is, and the next row gets a cluster of
+// its own.
+const (
+	rowLimit = 4 * time.Minute
+	rowGrace = 20 * time.Second
+)
+
+var rows = []row{
+	{
+		name: "office", title: "To take office", measure: office,
+		about: "With an open session, when nobody else wants it, by one that had it before.",
+	},
+	{
+		name: "handover", title: "Graceful hand-over", measure: handovers, leaves: true,
+		about: "From the holder's call to give up until the next one's call to get it has returned, all candidates spread over " +
+			"16 processes at most; and the requests that the servers get for it until all is quiet. All go through proxies that count.",
+	},
+	{
+		name: "crash", title: "From a crash to the next leader", measure: crashes,
+		about: "The leader's connections are cut for good; one other waits. TTL 2 s. Ours and the peer's crash at the same moment.",
+	},
+	{
+		name: "rest", title: "At rest", measure: rest, leaves: true,
+		about: "In one process: elections in which it waits behind another process's leader, groups of which it is a member, " +
+			"counters that it has used. Requests are counted at the servers.",
+	},
+	{
+		name: "counter", title: "Counters", measure: counters,
+		about: "Increments of one counter. The peer is not exact when replies are lost; Quorate's is.",
+	},
+	{
+		name: "members", title: "Membership", measure: members, leaves: true,
+		about: "All members in this process, on 20 Stores at most, each with a client of its own; one is behind a proxy that counts.",
+	},
+	{
+		name: "slots", title: "Rebalance", measure: rebalances,
+		about: "Four workers share the slots, each on a Store of its own, and a fifth comes. The time to share includes half a second " +
+			"to a second in which changes are left to settle, and the newcomer's own connection.",
+	},
+	{
+		name: "storm", title: "Reconnect storm", measure: storms, leaves: true,
+		about: "All connections are reset at the same moment; each process is a member of one group that it watches. " +
+			"Requests include ZooKeeper's pings, and messages of streams.",
+	},
+	{
+		name: "local", title: "Without a store", measure: local, alone: true,
+		about: "On the memory store. `go test -bench . ./counter ./partition ./membership ./election` measures the same.",
+	},
+}
+
+// Rows are the names of what can be measured.
+func Rows() []string {
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// Stores are the names of the stores, in order.
+func Stores() []string { return []string{"etcd", "consul", "zookeeper"} }
+
+// outcome is what came of a row on a store.
+type outcome struct {
+	row   row
+	store string
+	lines []line
+	err   error
+	took  time.Duration
+}
+
+// Report is what was measured.
+type Report struct {
+	config   Config
+	began    time.Time
+	took     time.Duration
+	versions []string
+	outcomes []outcome
+}
+
+// Run measures. What fails is in the report; the error says that arguments make
+// no sense, or that some rows failed.
+func Run(ctx context.Context, config Config) (*Report, error) {
+	if config.Rounds == 0 {
+		config.Rounds = 5
+	}
+	if config.Rounds < 0 {
+		return nil, fmt.Errorf("rounds: %d", config.Rounds)
+	}
+	chosen, err := choose(config.Rows, Rows())
+	if err != nil {
+		return nil, fmt.Errorf("rows: %w", err)
+	}
+	stores, err := choose(config.Stores, Stores())
+	if err != nil {
+		return nil, fmt.Errorf("stores: %w", err)
+	}
+	r := &Report{config: config, began: time.Now()}
+	scale := full(config.Rounds)
+	if config.Smoke {
+		scale = smoke
+	}
+	names := 0
+	for _, name := range stores {
+		b := &benchmark{report: r, scale: scale, names: &names, store: rig.Stores[name]}
+		for _, row := range rows {
+			if slices.Contains(chosen, row.name) && !row.alone {
+				b.do(ctx, row)
+			}
+		}
+		b.stop()
+	}
+	for _, row := range rows {
+		if slices.Contains(chosen, row.name) && row.alone {
+			b := &benchmark{report: r, scale: scale, names: &names, store: rig.Store{Name: "memory"}}
+			b.do(ctx, row)
+		}
+	}
+	r.took = time.Since(r.began)
+	var errs []error
+	for _, o := range r.outcomes {
+		if o.err != nil {
+			errs = append(errs, fmt.Errorf("%s on %s: %w", o.row.name, o.store, o.err))
+		}
+	}
+	return r, errors.Join(errs...)
+}
+
+// choose returns what was asked for, in the order of all; all if nothing was.
+func choose(asked, all []string) ([]string, error) {
+	if len(asked) == 0 {
+		return all, nil
+	}
+	for _, name := range asked {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("there is no %q, only %v", name, all)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !slices.Contains(asked, name) }), nil
+}
+
+// benchmark measures rows on one store.
+type benchmark struct {
+	report *Report
+	scale  scale
+	names  *int
+	store  rig.Store
+	lab    *lab // with a cluster, if one runs
+}
+
+// do measures a row.
+func (b *benchmark) do(ctx context.Context, row row) {
+	began := time.Now()
+	fmt.Fprintf(b.report.config.Progress, "%s on %s\n", row.name, b.store.Name)
+	o := outcome{row: row, store: b.store.Name}
+	o.lines, o.err = b.measure(ctx, row)
+	o.took = time.Since(began)
+	b.report.outcomes = append(b.report.outcomes, o)
+	b.report.progress(o)
+	if o.err != nil || row.leaves && !b.report.config.Smoke {
+		b.stop()
+	}
+}
+
+func (b *benchmark) measure(ctx context.Context, row row) ([]line, error) {
+	l, err := b.ready(ctx, row)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, rowLimit, fmt.Errorf("it takes more than %v", rowLimit))
+	defer cancel()
+	type result struct {
+		lines []line
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if v := recover(); v != nil {
+				r.err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+			}
+			l.clear()
+			done <- r
+		}()
+		r.lines, r.err = row.measure(ctx, l)
+	}()
+	hopeless := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(rowGrace, func() { close(hopeless) }) })
+	defer stop()
+	select {
+	case r := <-done:
+		return r.lines, r.err
+	case <-hopeless:
+		return nil, fmt.Errorf("it did not stop: %w", context.Cause(ctx))
+	}
+}
+
+// ready returns a lab, with a cluster unless the row needs none.
+func (b *benchmark) ready(ctx context.Context, row row) (*lab, error) {
+	if row.alone {
+		return &lab{Store: b.store, scale: b.scale, names: b.names}, nil
+	}
+	if b.lab == nil {
+		c, err := start(b.store)
+		if err != nil {
+			return nil, err
+		}
+		b.lab = &lab{Store: b.store, cluster: c, scale: b.scale, names: b.names}
+		if v := version(ctx, b.store.Name, c); !slices.Contains(b.report.versions, v) {
+			b.report.versions = append(b.report.versions, v)
+		}
+	}
+	return b.lab, nil
+}
+
+func (b *benchmark) stop() {
+	if b.lab != nil {
+		_ = b.lab.cluster.Close()
+		b.lab = nil
+	}
+}

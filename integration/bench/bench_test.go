@@ -1,0 +1,66 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestSmoke measures next to nothing, of every row: none must rot.
+func TestSmoke(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var progress bytes.Buffer
+	report, err := Run(ctx, Config{Stores: []string{"etcd"}, Rounds: 1, Smoke: true, Progress: &progress})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	t.Log(progress.String())
+	page := report.Page()
+	for _, row := range rows {
+		if !strings.Contains(page, "## "+row.title+"\n") {
+			t.Errorf("the page says nothing of %s", row.name)
+		}
+	}
+	// Catches: a line without figures, or whose sides were not taken in pairs.
+	for _, o := range report.outcomes {
+		for _, l := range o.lines {
+			if len(l.ours) == 0 {
+				t.Errorf("%s: %s: no figures", o.row.name, l.what)
+			}
+			for _, other := range [][]float64{l.peer, l.floor} {
+				if len(other) > 0 && len(other) != len(l.ours) {
+					t.Errorf("%s: %s: %d figures beside %d", o.row.name, l.what, len(other), len(l.ours))
+				}
+			}
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	// Catches: a misspelt row that measures nothing and says that all is well.
+	for name, c := range map[string]Config{
+		"row": {Rows: []string{"ofice"}}, "store": {Stores: []string{"zk"}}, "rounds": {Rounds: -1},
+	} {
+		if _, err := Run(t.Context(), c); err == nil {
+			t.Errorf("a bad %s is no error", name)
+		}
+	}
+}
+
+func TestAFailedRowIsSaid(t *testing.T) {
+	// Catches: a row that panics or fails and takes the run with it, or is
+	// left out of the page.
+	r := &Report{config: Config{Progress: &bytes.Buffer{}}}
+	b := &benchmark{report: r, scale: smoke, names: new(int)}
+	b.store.Name = "memory"
+	b.do(t.Context(), row{name: "local", title: "Without a store", alone: true, measure: func(context.Context, *lab) ([]line, error) {
+		panic("oh")
+	}})
+	b.do(t.Context(), row{name: "local", title: "Without a store", alone: true, measure: local})
+	if page := r.Page(); !strings.Contains(page, "**Failed**: panic: oh") || !strings.Contains(page, "Tally.Add") {
+		t.Errorf("the page: %s", page)
+	}
+}

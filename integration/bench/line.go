@@ -1,0 +1,144 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// line is one line of a row's table: figures taken pair by pair. Peer and floor
+// may be missing, or have as many figures as ours.
+type line struct {
+	what              string
+	unit              unit
+	ours, peer, floor []float64
+	peerIs, floorIs   string
+	goals             []goal
+}
+
+// unit says how figures are written.
+type unit string
+
+const (
+	milliseconds unit = "ms"
+	perSecond    unit = "/s"
+	plain        unit = ""
+	bytesUnit    unit = "B"
+)
+
+// goal is what a figure is held against: its median, over the pairs.
+type goal struct {
+	text  string
+	of    func(*line) []float64
+	limit float64
+	least bool // the limit is the least that is wanted, not the most
+	// why says, by store, why the goal is missed where it is known to be: what
+	// the floor is there. It shows only where it is missed.
+	why map[string]string
+}
+
+func ours(l *line) []float64 { return l.ours }
+
+func toPeer(l *line) []float64 { return pairwise(l.ours, l.peer, func(a, b float64) float64 { return a / b }) }
+
+func toFloor(l *line) []float64 {
+	return pairwise(l.ours, l.floor, func(a, b float64) float64 { return a / b })
+}
+
+func pairwise(a, b []float64, of func(a, b float64) float64) []float64 {
+	both := make([]float64, 0, len(a))
+	for i := range min(len(a), len(b)) {
+		both = append(both, of(a[i], b[i]))
+	}
+	return both
+}
+
+// verdict says whether the goal is met, and by how much it is missed.
+func (g goal) verdict(l *line, store string) (text string, met bool) {
+	figures := g.of(l)
+	if len(figures) == 0 {
+		return g.text + ": not measured", false
+	}
+	m := median(figures)
+	met = m <= g.limit || g.least && m >= g.limit
+	if g.least && m < g.limit {
+		met = false
+	}
+	if met {
+		return g.text + ": met", true
+	}
+	missed := m/g.limit - 1
+	if g.least {
+		missed = 1 - m/g.limit
+	}
+	text = fmt.Sprintf("%s: **missed by %.0f %%**", g.text, 100*missed)
+	low, high := spread(figures)
+	if !g.least && low <= g.limit || g.least && high >= g.limit {
+		text += ", within the spread"
+	}
+	if why := g.why[store]; why != "" {
+		text += ". " + why
+	}
+	return text, false
+}
+
+// quantile is the value that a share of the figures does not exceed; of fewer
+// than a hundred the 99th percentile is the highest.
+func quantile(figures []float64, share float64) float64 {
+	if len(figures) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(figures))
+	return sorted[max(int(math.Ceil(share*float64(len(sorted))))-1, 0)]
+}
+
+func median(figures []float64) float64 { return quantile(figures, 0.5) }
+
+// spread is where the middle four fifths of the figures lie.
+func spread(figures []float64) (low, high float64) {
+	return quantile(figures, 0.1), quantile(figures, 0.9)
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// show writes median and 99th percentile.
+func (u unit) show(figures []float64) string {
+	if len(figures) == 0 {
+		return "-"
+	}
+	m, tail := median(figures), quantile(figures, 0.99)
+	if len(figures) == 1 || m == tail {
+		return u.one(m)
+	}
+	if u == perSecond {
+		tail = quantile(figures, 0.01) // the worst are the lowest
+	}
+	return u.one(m) + " / " + u.one(tail)
+}
+
+func (u unit) one(f float64) string {
+	text := fmt.Sprintf("%.0f", f)
+	switch {
+	case f == math.Trunc(f): // nothing behind the point
+	case math.Abs(f) < 10:
+		text = fmt.Sprintf("%.2f", f)
+	case math.Abs(f) < 100:
+		text = fmt.Sprintf("%.1f", f)
+	}
+	if u == plain {
+		return text
+	}
+	return text + " " + string(u)
+}
+
+func ratios(figures []float64) string {
+	if len(figures) == 0 {
+		return "-"
+	}
+	low, high := spread(figures)
+	if low == high {
+		return fmt.Sprintf("%.2f", low)
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", median(figures), low, high)
+}

@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/rig"
+)
+
+// peer is a process that uses a store without Quorate: bare calls, and the
+// recipes that come with the store's client.
+type peer interface {
+	// put is a bare commit: a small value, no condition.
+	put(ctx context.Context, key string) error
+	// increment adds one to a counter as the client's users do.
+	increment(ctx context.Context, key string) error
+	// watch returns a channel that says when a key has changed, from now until
+	// ctx ends.
+	watch(ctx context.Context, key string) (<-chan time.Time, error)
+	// candidate returns one that waits for a name, under a session of its own
+	// or that of the process.
+	candidate(name string, alone bool) (candidate, error)
+	// present registers the process under a directory and watches that, as
+	// far as the client comes with it.
+	present(ctx context.Context, dir, id string) error
+	close()
+}
+
+// candidate is one that takes and gives up something that one has at a time.
+type candidate interface {
+	take(ctx context.Context) error
+	give(ctx context.Context) error
+}
+
+// openPeer opens a peer of a store; ttl is its sessions'.
+func openPeer(store string, addrs []string, ttl time.Duration) (peer, error) {
+	switch store {
+	case "etcd":
+		return openEtcd(addrs, ttl)
+	case "consul":
+		return openConsul(addrs, ttl)
+	default:
+		return openZooKeeper(addrs, ttl)
+	}
+}
+
+// recipe names what an election and a counter are held against.
+var recipe = map[string]struct{ election, counter, presence string }{
+	"etcd":      {"concurrency.Election", "concurrency.STM", "lease, put, watch"},
+	"consul":    {"api.Lock, no lock-delay", "KV get and CAS", "session, acquire, blocking query"},
+	"zookeeper": {"zk.Lock", "Get and Set", "ephemeral node, ChildrenW"},
+}
+
+// notify says that something changed, without waiting.
+func notify(changed chan<- time.Time) {
+	select {
+	case changed <- time.Now():
+	default:
+	}
+}
+
+// ourCandidate is one of Quorate's.
+type ourCandidate struct {
+	election *election.Election
+	lead     *election.Leadership
+}
+
+func newOurs(store *rig.Opened, name string) (candidate, error) {
+	e, err := election.New(store.Store, name, nil)
+	return &ourCandidate{election: e}, err
+}
+
+func (c *ourCandidate) take(ctx context.Context) (err error) {
+	c.lead, err = c.election.Campaign(ctx)
+	return err
+}
+
+func (c *ourCandidate) give(ctx context.Context) error { return c.lead.Resign(ctx) }

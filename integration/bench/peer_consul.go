@@ -1,0 +1,146 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+type consulPeer struct {
+	client *api.Client
+	ttl    time.Duration
+	life   context.Context
+	end    context.CancelFunc
+	mu     sync.Mutex
+	id     string // of the session
+}
+
+func openConsul(addrs []string, ttl time.Duration) (peer, error) {
+	client, err := api.NewClient(&api.Config{Address: addrs[0]})
+	p := &consulPeer{client: client, ttl: ttl}
+	p.life, p.end = context.WithCancel(context.Background())
+	return p, err
+}
+
+func (p *consulPeer) put(ctx context.Context, key string) error {
+	_, err := p.client.KV().Put(&api.KVPair{Key: key, Value: []byte(small)}, (&api.WriteOptions{}).WithContext(ctx))
+	return err
+}
+
+func (p *consulPeer) increment(ctx context.Context, key string) error {
+	for ctx.Err() == nil {
+		// Without RequireConsistent a deposed leader may answer; the check then
+		// fails, and the loop goes on.
+		pair, _, err := p.client.KV().Get(key, (&api.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		next := &api.KVPair{Key: key, Value: []byte("1")}
+		if pair != nil {
+			n, err := strconv.Atoi(string(pair.Value))
+			if err != nil {
+				return fmt.Errorf("the counter: %w", err)
+			}
+			next.Value, next.ModifyIndex = []byte(strconv.Itoa(n+1)), pair.ModifyIndex
+		}
+		applied, _, err := p.client.KV().CAS(next, (&api.WriteOptions{}).WithContext(ctx))
+		if applied || err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (p *consulPeer) watch(ctx context.Context, key string) (<-chan time.Time, error) {
+	_, meta, err := p.client.KV().Get(key, (&api.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	changed := make(chan time.Time, 16)
+	go func() {
+		index := meta.LastIndex
+		for ctx.Err() == nil {
+			_, meta, err := p.client.KV().Get(key, (&api.QueryOptions{WaitIndex: index, WaitTime: time.Minute}).WithContext(ctx))
+			if err != nil {
+				continue
+			}
+			if meta.LastIndex != index {
+				notify(changed)
+			}
+			index = meta.LastIndex
+		}
+	}()
+	return changed, nil
+}
+
+func (p *consulPeer) session() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id != "" {
+		return p.id, nil
+	}
+	var err error
+	if p.id, _, err = p.client.Session().Create(&api.SessionEntry{TTL: p.ttl.String(), Behavior: "delete", LockDelay: time.Millisecond}, nil); err != nil {
+		return "", err
+	}
+	go func() { _ = p.client.Session().RenewPeriodic(p.ttl.String(), p.id, nil, p.life.Done()) }()
+	return p.id, nil
+}
+
+func (p *consulPeer) candidate(name string, alone bool) (candidate, error) {
+	opts := &api.LockOptions{Key: "stock/" + name, SessionTTL: p.ttl.String(), LockDelay: time.Millisecond}
+	if !alone {
+		id, err := p.session()
+		if err != nil {
+			return nil, err
+		}
+		opts.Session = id
+	}
+	lock, err := p.client.LockOpts(opts)
+	return consulCandidate{lock}, err
+}
+
+type consulCandidate struct{ lock *api.Lock }
+
+func (c consulCandidate) take(ctx context.Context) error {
+	lost, err := c.lock.Lock(ctx.Done())
+	if err == nil && lost == nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (c consulCandidate) give(context.Context) error { return c.lock.Unlock() }
+
+func (p *consulPeer) present(ctx context.Context, dir, id string) error {
+	session, err := p.session()
+	if err != nil {
+		return err
+	}
+	pair := &api.KVPair{Key: dir + "/" + id, Value: []byte(small), Session: session}
+	if held, _, err := p.client.KV().Acquire(pair, (&api.WriteOptions{}).WithContext(ctx)); err != nil || !held {
+		return errors.Join(errors.New("not acquired"), err)
+	}
+	go func() {
+		for index := uint64(0); p.life.Err() == nil; {
+			_, meta, err := p.client.KV().List(dir+"/", (&api.QueryOptions{WaitIndex: index, WaitTime: 10 * time.Second}).WithContext(p.life))
+			if err != nil {
+				// What Consul's own plans do: a pause of five seconds, and on.
+				select {
+				case <-time.After(5 * time.Second):
+				case <-p.life.Done():
+				}
+				continue
+			}
+			index = meta.LastIndex
+		}
+	}()
+	return nil
+}
+
+func (p *consulPeer) close() { p.end() }

@@ -1,0 +1,209 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// processes is how many processes the candidates of a queue are spread over.
+const processes = 16
+
+// handovers measures graceful hand-overs with more and more that wait.
+func handovers(ctx context.Context, l *lab) ([]line, error) {
+	var lines []line
+	for _, n := range l.scale.waiting {
+		more, err := handoversOf(ctx, l, n)
+		if err != nil {
+			return lines, fmt.Errorf("%d waiting: %w", n, err)
+		}
+		lines = append(lines, more...)
+		if first := lines[0:2]; n > l.scale.waiting[0] {
+			now := lines[len(lines)-2:]
+			for i, what := range []string{"time", "requests"} {
+				now[i].goals = append(now[i].goals, goal{
+					text: "flat in " + what + ": at most 1.3 times that with the fewest", of: ours, limit: 1.3 * median(first[i].ours),
+				})
+			}
+		}
+		l.clear()
+	}
+	return lines, nil
+}
+
+func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
+	name := l.name()
+	ctx, cancel := context.WithCancel(ctx)
+	var queues [2]*queue
+	defer func() {
+		cancel()
+		for _, q := range queues {
+			if q != nil {
+				q.running.Wait()
+			}
+		}
+	}()
+	for side := range queues {
+		proxies, m, err := l.counted()
+		if err != nil {
+			return nil, err
+		}
+		q := &queue{meter: m, taken: make(chan *waiter, n+1), failed: make(chan error, n+1)}
+		queues[side] = q
+		var enter []func(i int) (candidate, error)
+		for p := range min(processes, n+1) {
+			addrs := turned(proxies.Addrs(), p)
+			if side == 0 {
+				store, err := l.open(addrs, longTTL)
+				if err != nil {
+					return nil, err
+				}
+				enter = append(enter, func(int) (candidate, error) { return newOurs(store, name) })
+				continue
+			}
+			ttl := 6 * longTTL // theirs renew one by one, which is not what is measured
+			if l.Name == "zookeeper" {
+				ttl = longTTL
+			}
+			stock, err := l.peer(addrs, ttl)
+			if err != nil {
+				return nil, err
+			}
+			if l.Name == "zookeeper" { // whose locks do not heed a context
+				defer stock.close()
+			}
+			enter = append(enter, func(int) (candidate, error) { return stock.candidate(name, true) })
+		}
+		if err := q.fill(ctx, n+1, func(i int) (candidate, error) { return enter[i%len(enter)](i) }); err != nil {
+			return nil, err
+		}
+	}
+	bare, notified, err := barePair(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	times := line{
+		what: fmt.Sprintf("%d waiting: time", n), unit: milliseconds, floorIs: "commit, notification, commit",
+		goals: []goal{
+			{text: "at most 1.3 times commit, notification, commit", of: toFloor, limit: 1.3, why: map[string]string{}},
+			{text: "faster than the stock recipe", of: toPeer, limit: 1},
+		},
+	}
+	requests := line{what: fmt.Sprintf("%d waiting: requests at the store", n)}
+	for i := range l.scale.handovers + 1 {
+		var took, asked [2]float64
+		for side, q := range queues {
+			if took[side], asked[side], err = q.handOver(ctx); err != nil {
+				return nil, err
+			}
+		}
+		floor, err := chain(ctx, bare, notified)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			continue
+		}
+		times.ours, times.peer, times.floor = append(times.ours, took[0]), append(times.peer, took[1]), append(times.floor, floor)
+		requests.ours, requests.peer = append(requests.ours, asked[0]), append(requests.peer, asked[1])
+	}
+	return []line{times, requests}, nil
+}
+
+// queue is a number of candidates for the same thing.
+type queue struct {
+	meter   *meter
+	taken   chan *waiter
+	failed  chan error
+	running sync.WaitGroup
+	holder  *waiter
+}
+
+type waiter struct {
+	candidate
+	at         time.Time // when it took
+	give, wait chan struct{}
+}
+
+// fill lets n candidates in, and waits until one holds and the others wait.
+func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, error)) error {
+	all := make([]*waiter, n)
+	err := inParallel(n, processes, func(i int) error {
+		c, err := enter(i)
+		all[i] = &waiter{candidate: c, give: make(chan struct{}, 1), wait: make(chan struct{}, 1)}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, w := range all {
+		q.running.Go(func() {
+			if err := q.run(ctx, w); err != nil && ctx.Err() == nil {
+				q.failed <- err
+			}
+		})
+	}
+	if err := q.next(ctx); err != nil {
+		return err
+	}
+	_, err = quiet(ctx, q.meter)
+	return err
+}
+
+// run takes, holds until it is told to give, and waits until it is told to
+// queue up again.
+func (q *queue) run(ctx context.Context, w *waiter) error {
+	for {
+		if err := w.take(ctx); err != nil {
+			return fmt.Errorf("to take: %w", err)
+		}
+		w.at = time.Now()
+		q.taken <- w
+		if _, err := next(ctx, w.give); err != nil {
+			return err
+		}
+		if err := w.candidate.give(ctx); err != nil {
+			return fmt.Errorf("to give: %w", err)
+		}
+		if _, err := next(ctx, w.wait); err != nil {
+			return err
+		}
+	}
+}
+
+// next waits for the next holder.
+func (q *queue) next(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("nobody took over within 30 s"))
+	defer cancel()
+	select {
+	case q.holder = <-q.taken:
+		return nil
+	case err := <-q.failed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// handOver returns how long it takes from the holder's wish to give up to the
+// next one's success, and how many requests there were until all was quiet.
+func (q *queue) handOver(ctx context.Context) (took, requests float64, err error) {
+	before, err := quiet(ctx, q.meter)
+	if err != nil {
+		return 0, 0, err
+	}
+	last, began := q.holder, time.Now()
+	last.give <- struct{}{}
+	if err := q.next(ctx); err != nil {
+		return 0, 0, err
+	}
+	took = ms(q.holder.at.Sub(began))
+	after, err := quiet(ctx, q.meter)
+	if err != nil {
+		return 0, 0, err
+	}
+	last.wait <- struct{}{} // queues up again, for the next
+	_, err = quiet(ctx, q.meter)
+	return took, float64(after - before), err
+}

@@ -1,0 +1,71 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// longTTL keeps sessions on a busy machine where nothing is to expire.
+const longTTL = 10 * time.Second
+
+// office measures how long it takes to take an office that nobody else wants,
+// with an open session, by one that had it before.
+func office(ctx context.Context, l *lab) ([]line, error) {
+	store, err := l.open(l.cluster.Addrs(), longTTL)
+	if err != nil {
+		return nil, err
+	}
+	stock, err := l.peer(l.cluster.Addrs(), longTTL)
+	if err != nil {
+		return nil, err
+	}
+	name := l.name()
+	us, err := newOurs(store, name)
+	if err != nil {
+		return nil, err
+	}
+	them, err := stock.candidate(name, false)
+	if err != nil {
+		return nil, err
+	}
+	take := func(c candidate) func() error { return func() error { return c.take(ctx) } }
+	bare := func() error {
+		for range 2 {
+			if err := stock.put(ctx, name+"/bare"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	taken := line{what: "to take office", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
+		{
+			text: "at most 1.3 times two bare commits", of: toFloor, limit: 1.3,
+			why: map[string]string{},
+		},
+		{text: "no slower than the stock recipe", of: toPeer, limit: 1},
+	}}
+	for i := range l.scale.pairs + 1 { // the first connects, and makes what is made once
+		a, err := timed(take(us))
+		if err == nil {
+			err = us.give(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+		b, err := timed(take(them))
+		if err == nil {
+			err = them.give(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+		c, err := timed(bare)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			taken.ours, taken.peer, taken.floor = append(taken.ours, a), append(taken.peer, b), append(taken.floor, c)
+		}
+	}
+	return []line{taken}, nil
+}

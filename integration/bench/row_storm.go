@@ -1,0 +1,100 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorate/quorate/membership"
+)
+
+// storms resets all connections of many processes at once, each a member of one
+// group that it watches, and counts what the servers get.
+func storms(ctx context.Context, l *lab) ([]line, error) {
+	n := l.scale.clients
+	requests := line{
+		what: fmt.Sprintf("%d processes: most requests within a second", n), peerIs: recipe[l.Name].presence,
+		goals: []goal{{text: "no more than the stock client", of: toPeer, limit: 1, why: map[string]string{}}},
+	}
+	connections := line{what: fmt.Sprintf("%d processes: connections opened in all", n), peerIs: recipe[l.Name].presence}
+	all := line{what: fmt.Sprintf("%d processes: requests in all, %v long", n, l.scale.calm), peerIs: recipe[l.Name].presence}
+	for range l.scale.storms {
+		for side := range 2 {
+			f, err := storm(ctx, l, side, n)
+			l.clear()
+			if err != nil {
+				return nil, err
+			}
+			for i, line := range []*line{&requests, &connections, &all} {
+				into := &line.ours
+				if side == 1 {
+					into = &line.peer
+				}
+				*into = append(*into, f[i])
+			}
+		}
+	}
+	return []line{requests, connections, all}, nil
+}
+
+func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err error) {
+	proxies, m, err := l.counted()
+	if err != nil {
+		return figures, err
+	}
+	dir := l.name()
+	var groups []*membership.Group
+	err = inParallel(n, 32, func(i int) error {
+		addrs, id := turned(proxies.Addrs(), i), fmt.Sprintf("m%03d", i)
+		if side == 1 {
+			stock, err := l.peer(addrs, longTTL)
+			if err != nil {
+				return err
+			}
+			return stock.present(ctx, dir, id)
+		}
+		store, err := l.open(addrs, longTTL)
+		if err != nil {
+			return err
+		}
+		g, err := membership.New(store.Store, dir, nil)
+		if err != nil {
+			return err
+		}
+		l.mu.Lock()
+		groups = append(groups, g)
+		l.mu.Unlock()
+		_, err = g.Join(ctx, membership.Member{ID: id})
+		return err
+	})
+	if err != nil {
+		return figures, fmt.Errorf("before the storm: %w", err)
+	}
+	if _, err := quiet(ctx, m); err != nil {
+		return figures, err
+	}
+	if err := pause(ctx, l.scale.calm/2); err != nil {
+		return figures, err
+	}
+	before, err := m.count()
+	if err != nil {
+		return figures, err
+	}
+	accepted, began := proxies.Stats().Accepted, time.Now()
+	proxies.ResetAll()
+	if err := pause(ctx, l.scale.calm); err != nil {
+		return figures, err
+	}
+	after, err := m.count()
+	if err != nil {
+		return figures, err
+	}
+	peak, err := m.peak(began)
+	for _, g := range groups {
+		if v := g.View(); err == nil && (v.Stale || len(v.Members) != n) {
+			err = errors.New("after the storm a process does not see all others")
+		}
+	}
+	return [3]float64{float64(peak), float64(proxies.Stats().Accepted - accepted), float64(after - before)}, err
+}

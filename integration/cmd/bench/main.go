@@ -1,0 +1,62 @@
+// Command bench measures Quorate beside the stock recipes of its stores, on real
+// clusters of three on this machine, prints what it finds, and writes it as a
+// page.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"strings"
+
+	"github.com/quorate/quorate/integration/bench"
+)
+
+func main() {
+	stores := flag.String("stores", "", "which of "+strings.Join(bench.Stores(), ", ")+"; all by default")
+	rows := flag.String("rows", "", "which of "+strings.Join(bench.Rows(), ", ")+"; all by default")
+	rounds := flag.Int("rounds", 5, "how often what takes seconds is measured")
+	page := flag.String("page", "", "where to write the page; by default it is printed")
+	profile := flag.String("profile", "", "where to write a CPU profile of this process")
+	flag.Parse()
+	if err := run(*stores, *rows, *rounds, *page, *profile); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(stores, rows string, rounds int, page, profile string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	report, err := bench.Run(ctx, bench.Config{Stores: list(stores), Rows: list(rows), Rounds: rounds, Progress: os.Stderr})
+	if report == nil {
+		return err
+	}
+	fmt.Print(report.Page())
+	if page == "" {
+		return err
+	}
+	if writing := os.WriteFile(page, []byte(report.Page()), 0o644); writing != nil {
+		return writing
+	}
+	return err
+}
+
+// list splits at commas and spaces.
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
+}
