@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -91,6 +92,9 @@ func (p *Proxies) each(do func(*Proxy)) {
 
 // Close closes them all.
 func (p *Proxies) Close() { p.each((*Proxy).Close) }
+
+// Tap is Proxy.Tap on all.
+func (p *Proxies) Tap(open func() io.Writer) { p.each(func(proxy *Proxy) { proxy.Tap(open) }) }
 
 // Pass is Proxy.Pass on all.
 func (p *Proxies) Pass() { p.each((*Proxy).Pass) }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -39,6 +40,7 @@ type Proxy struct {
 	jitter   time.Duration
 	links    map[*link]struct{}
 	stats    Stats
+	tap      func() io.Writer
 }
 
 // direction is one of the two of a connection.
@@ -98,6 +100,16 @@ func (p *Proxy) Addr() string { return hostPort(p.port) }
 
 // Target is where the proxy connects to, as host:port.
 func (p *Proxy) Target() string { return p.target }
+
+// Tap lets each connection made from now on have a writer of its own, which is
+// given the requests as they are delivered to the server, to be counted, say.
+// Nothing else moves meanwhile, so it has to be quick; what it returns is not
+// looked at, and it must not call the proxy.
+func (p *Proxy) Tap(open func() io.Writer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = open
+}
 
 // Close resets all connections and returns when nothing of the proxy is left.
 func (p *Proxy) Close() {

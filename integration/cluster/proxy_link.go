@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"io"
 	"net"
 	"sync"
 )
@@ -14,11 +15,15 @@ type link struct {
 	closed bool
 	lost   bool // One side is gone, and the other cannot know while the network is dark.
 	dark   bool // It was there while something was dropped.
+	tap    io.Writer
 }
 
 func newLink(p *Proxy, client *net.TCPConn) *link {
 	l := &link{proxy: p}
 	l.conns[requests] = client
+	if p.tap != nil {
+		l.tap = p.tap()
+	}
 	for d := range l.pipes {
 		l.pipes[d] = &pipe{link: l, direction: direction(d), changed: sync.NewCond(&p.mu)}
 	}

@@ -195,6 +195,9 @@ func (p *pipe) deliver() {
 
 // delivered takes n bytes off the queue.
 func (p *pipe) delivered(n int) {
+	if p.direction == requests && p.link.tap != nil {
+		_, _ = p.link.tap.Write(p.queue[0].data[:n])
+	}
 	if n == len(p.queue[0].data) {
 		p.queue = p.queue[1:]
 	} else {

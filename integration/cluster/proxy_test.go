@@ -454,6 +454,40 @@ func TestProxyHoldsBackASenderWhoseReceiverDoesNotRead(t *testing.T) {
 	await(t, p, func(s Stats) bool { return s.HeldRequests == 0 && s.DroppedRequests > 2*pipeLimit })
 }
 
+func TestProxyTap(t *testing.T) {
+	// Catches: requests that are tapped when they arrive, though they are held
+	// or dropped then; one writer for all connections; replies tapped too.
+	server := newEcho(t)
+	p, err := NewProxy(server.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var mu sync.Mutex
+	var taps []*strings.Builder
+	p.Tap(func() io.Writer {
+		mu.Lock()
+		defer mu.Unlock()
+		taps = append(taps, &strings.Builder{})
+		return taps[len(taps)-1]
+	})
+	one := dial(t, p)
+	one.says("one")
+	one.hears("one")
+	p.HoldRequests()
+	one.says("held")
+	await(t, p, func(s Stats) bool { return s.HeldRequests > 0 })
+	p.Silence()
+	p.HealReset()
+	two := dial(t, p)
+	two.says("two")
+	two.hears("two")
+	p.Close()
+	if len(taps) != 2 || taps[0].String() != "one\n" || taps[1].String() != "two\n" {
+		t.Errorf("tapped: %v", taps)
+	}
+}
+
 func TestProxiesAreOnePerTarget(t *testing.T) {
 	one, two := newEcho(t), newEcho(t)
 	both, err := NewProxiesTo(one.listener.Addr().String(), two.listener.Addr().String())
