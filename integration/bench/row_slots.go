@@ -219,11 +219,7 @@ func (c counting) Commit(ctx context.Context, txn driver.Txn) (driver.Result, er
 // openCounting opens a Store whose commits are counted, until the end of the
 // row.
 func (l *lab) openCounting(addrs []string, commits *atomic.Int64) (*rig.Opened, error) {
-	counted := l.Store
-	counted.Driver = func(addrs []string) (driver.Driver, func() error, error) {
-		d, closeClient, err := l.Driver(addrs)
-		return counting{d, commits}, closeClient, err
-	}
+	counted := l.Wrapped(func(d driver.Driver) driver.Driver { return counting{d, commits} })
 	store, err := counted.Open(addrs, &backend.Options{TTL: longTTL})
 	if err == nil {
 		l.atEnd(func() { _ = store.Close() })

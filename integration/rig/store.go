@@ -46,6 +46,19 @@ func (s Store) Driver(addrs []string) (d driver.Driver, closeClient func() error
 	return s.connect(nil, addrs)
 }
 
+// Wrapped returns the same store with each of its drivers wrapped.
+func (s Store) Wrapped(wrap func(driver.Driver) driver.Driver) Store {
+	connect := s.connect
+	s.connect = func(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+		d, closeClient, err := connect(dial, addrs)
+		if err != nil {
+			return nil, nil, err
+		}
+		return wrap(d), closeClient, nil
+	}
+	return s
+}
+
 // Open opens a Store on servers, through a client of its own. To close what it
 // returns closes both.
 func (s Store) Open(addrs []string, opts *backend.Options) (*Opened, error) {
