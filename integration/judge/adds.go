@@ -114,7 +114,7 @@ func Adds(calls []Call, base, final int64) (v Sum) {
 // up to gap.
 func decode(doubt []Call, used []bool, gap, end int64) []int {
 	n := int(gap / unit)
-	if gap < 0 || n == 0 || n > 16 {
+	if gap <= 0 || n == 0 || n >= len(recent) {
 		return nil
 	}
 	var candidates []int
@@ -125,35 +125,47 @@ func decode(doubt []Call, used []bool, gap, end int64) []int {
 	}
 	// What landed is rather of the last seconds than of before.
 	slices.SortFunc(candidates, func(a, b int) int { return cmp.Compare(doubt[b].Begin, doubt[a].Begin) })
-	for _, most := range []int{24, 48, 1 << 20} {
-		if found := subset(doubt, candidates[:min(most, len(candidates))], gap, n); found != nil {
-			return found
-		}
-		if most > len(candidates) {
-			break
-		}
-	}
-	return nil
-}
-
-// subset finds n of the candidates that sum up to sum.
-func subset(doubt []Call, candidates []int, sum int64, n int) []int {
-	if n == 1 {
-		for _, i := range candidates {
-			if doubt[i].Delta == sum {
-				return []int{i}
+	candidates = candidates[:min(recent[n], len(candidates))]
+	// The two halves of a set meet in the middle.
+	half := sums(doubt, candidates, n/2)
+	var found []int
+	for sum, sets := range sums(doubt, candidates, n-n/2) {
+		for _, other := range half[gap-sum] {
+			for _, set := range sets {
+				if both := union(set, other); found == nil && len(both) == n {
+					found = both
+				}
 			}
 		}
-		return nil
 	}
-	for at, i := range candidates {
-		rest := sum - doubt[i].Delta
-		if rest < int64(n-1)*unit || rest >= int64(n-1)*(unit+spread) {
-			continue
+	return found
+}
+
+// recent is among how many of the last adds in doubt a set of each size is
+// looked for. More than so many landing together is not explained.
+var recent = [...]int{0, 100_000, 2_000, 400, 400, 80, 80, 40, 40, 24, 24}
+
+// sums returns the sets of n of the candidates, by what they sum up to.
+func sums(doubt []Call, candidates []int, n int) map[int64][][]int {
+	all := make(map[int64][][]int)
+	var extend func(set []int, from int, sum int64)
+	extend = func(set []int, from int, sum int64) {
+		if len(set) == n {
+			all[sum] = append(all[sum], slices.Clone(set))
+			return
 		}
-		if found := subset(doubt, candidates[at+1:], rest, n-1); found != nil {
-			return append(found, i)
+		for at := from; at < len(candidates); at++ {
+			i := candidates[at]
+			extend(append(set, i), at+1, sum+doubt[i].Delta)
 		}
 	}
-	return nil
+	extend(nil, 0, 0)
+	return all
+}
+
+// union returns the elements of two sets, each once.
+func union(a, b []int) []int {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }

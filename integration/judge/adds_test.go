@@ -54,3 +54,28 @@ func TestAdds(t *testing.T) {
 		}
 	}
 }
+
+// TestManyInDoubt: what landed is found among many that did not, and what is
+// not explained is found out in bounded time.
+func TestManyInDoubt(t *testing.T) {
+	for n := 1; n < len(recent); n++ {
+		var calls []Call
+		sum := int64(0)
+		for i := range 300 {
+			c := Call{Process: i, Delta: SomeDelta(), Begin: int64(i), End: int64(i) + 1, Doubt: true}
+			if i >= 300-20 && (i%2 == 1 || n == 1) && sum/unit < int64(n) {
+				sum += c.Delta
+			}
+			calls = append(calls, c)
+		}
+		last := SomeDelta()
+		calls = append(calls, Call{Process: 999, Delta: last, Begin: 500, End: 501, Result: sum + last})
+		if v := Adds(calls, 0, sum+last); v.Wrong() || v.Landed != n {
+			t.Errorf("%d landed: %v: %s", n, v, v.First)
+		}
+		calls[len(calls)-1].Result++
+		if v := Adds(calls, 0, sum+last+1); !v.Wrong() {
+			t.Errorf("%d landed, and one more: %v", n, v)
+		}
+	}
+}
