@@ -249,7 +249,7 @@ func (k *keeper) keep(session *Session) {
 			return
 		default:
 			if streak++; streak == 1 {
-				k.store.opts.Logger.Warn("session renewal failed", "session", session.ID(), "trustLeft", session.TrustLeft(), "error", err)
+				k.store.opts.Logger.Warn("session renewal failed", "session", session.ID(), "trust_left", session.TrustLeft(), "error", err)
 			}
 			due = trust.Now().Add(fullJitter(streak, window/64, window/16))
 		}

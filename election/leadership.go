@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -184,7 +185,11 @@ func (l *Leadership) end(ctx context.Context, body error) {
 		l.err = l.vacate(ctx, lost)
 	}
 	cause := context.Cause(l.ctx)
-	l.election.store.Logger().Info("leadership ended", "election", l.election.name, "term", l.Term(), "cause", cause, "body", body, "error", l.err)
+	level := slog.LevelInfo
+	if errors.Is(cause, ErrLost) && !errors.Is(cause, backend.ErrClosed) {
+		level = slog.LevelWarn
+	}
+	l.election.store.Logger().Log(ctx, level, "leadership ended", "election", l.election.name, "term", l.Term(), "cause", cause, "body", body, "error", l.err)
 	if f := l.election.store.Trace().OwnershipEnded; f != nil {
 		f(backend.Ownership{Kind: "election", Name: l.election.name, Token: l.Term(), Cause: cause, Body: body})
 	}

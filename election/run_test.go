@@ -1,8 +1,10 @@
 package election_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -333,4 +335,47 @@ func ephemerals(server *memory.Server) (n int) {
 		}
 	}
 	return n
+}
+
+// The log tells a leadership that was lost from one that was given up.
+func TestTheEndOfALeadershipHasItsLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		var log bytes.Buffer
+		store, err := memory.Open(server, &backend.Options{TTL: ttl, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		want := func(when, level string) {
+			t.Helper()
+			if !strings.Contains(log.String(), "level="+level+" msg=\"leadership ended\"") {
+				t.Errorf("%s, want level %s:\n%s", when, level, &log)
+			}
+			log.Reset()
+		}
+		e := candidate(t, store, nil)
+		resign(t, campaign(t, e))
+		want("resigned", "INFO")
+
+		lead := campaign(t, e)
+		session, err := store.Session(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Expire(session.ID())
+		<-lead.Context().Done()
+		resign(t, lead)
+		want("lost", "WARN")
+
+		ctx, cancel := context.WithCancel(t.Context())
+		err = e.Run(ctx, func(context.Context, *election.Leadership) error {
+			cancel()
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+		want("the process ends", "INFO")
+	})
 }
