@@ -69,8 +69,9 @@
 //
 // After a restore a process's Sequence carries on above the highest number
 // that this process has seen. A process that was not there to see them may
-// issue numbers again that others issued after the backup. A Tally loses what
-// was flushed since the backup, and nothing that was not flushed yet.
+// issue numbers again that others issued after the backup: for that there is
+// SequenceOptions.MinNumber. A Tally loses what was flushed since the backup,
+// and nothing that was not flushed yet.
 //
 // # What it costs
 //

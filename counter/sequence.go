@@ -29,6 +29,12 @@ type SequenceOptions struct {
 	// default. Blocks begin small and grow with use up to it. A process that
 	// ends leaves what it had reserved unused, at most two blocks.
 	MaxBlock uint64
+
+	// MinNumber makes numbers start above it. It is for the day after the store
+	// was restored from a backup, or lost: the highest number ever issued is
+	// known from outside, and no process remembers it. Every process needs it
+	// that draws a number before one that has it has drawn its first.
+	MinNumber uint64
 }
 
 // Sequence hands out numbers that no other process gets. Its methods may be
@@ -79,6 +85,9 @@ func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*
 	if options != nil && options.MaxBlock > 0 {
 		s.max = options.MaxBlock
 	}
+	if options != nil {
+		s.seen = options.MinNumber
+	}
 	if s.max > math.MaxInt64 {
 		return nil, fmt.Errorf("%s: %w: Options.MaxBlock is %d, at most %d is allowed", s.label, backend.ErrInvalid, s.max, uint64(math.MaxInt64))
 	}
@@ -91,7 +100,7 @@ func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*
 // Next returns a number that no other call gets, in this process or another.
 // Within a process numbers grow: a call that begins after another has returned
 // gets a higher one. Across processes they are not in order, and there are
-// gaps. The first number is 1.
+// gaps. The first number is 1, or the one after SequenceOptions.MinNumber.
 //
 // Numbers are reserved in blocks, ahead and in the background, so that most
 // calls take no longer than an atomic addition, and do not look at ctx. Where

@@ -261,3 +261,33 @@ func TestSequenceIsUsedUp(t *testing.T) {
 		}
 	})
 }
+
+// Numbers start above MinNumber, whatever the store says, and once one has been
+// drawn above it those of processes without it do too.
+func TestSequenceMinNumber(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		p, q := start(t, server, nil), start(t, server, nil)
+		for i := range uint64(20) {
+			if n := next(t, p.sequence(t, nil)); n != 16*i+1 {
+				t.Fatalf("got %d", n)
+			}
+		}
+		lifted := q.sequence(t, &counter.SequenceOptions{MinNumber: 1000})
+		for i := range uint64(100) {
+			if n := next(t, lifted); n != 1001+i {
+				t.Fatalf("got %d, want %d", n, 1001+i)
+			}
+		}
+		if n := next(t, p.sequence(t, nil)); n <= 1100 {
+			t.Errorf("a process without it got %d", n)
+		}
+		// The store knows a higher one.
+		if n := next(t, q.sequence(t, &counter.SequenceOptions{MinNumber: 5})); n <= 1100 {
+			t.Errorf("with a lower one it got %d", n)
+		}
+		last := q.sequence(t, &counter.SequenceOptions{MinNumber: math.MaxUint64})
+		if n, err := last.Next(t.Context()); !errors.Is(err, counter.ErrOutOfRange) {
+			t.Errorf("above the last number: %d, %v, want ErrOutOfRange", n, err)
+		}
+	})
+}
