@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
@@ -178,26 +177,4 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(reg.Leave(context.Background()))
 	look()
 	must(lead.Resign(context.Background()))
-}
-
-// TestSequenceIsLifted: what the page says to do after a restore.
-func TestSequenceIsLifted(t *testing.T) {
-	store, err := memory.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	value := []byte(`{"format":1,"reserved":1000}`)
-	_, err = store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{driver.Create("sequence/ids/value", value)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := counter.NewSequence(store, "ids", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if n, err := s.Next(t.Context()); n != 1001 || err != nil {
-		t.Errorf("Next = %d, %v, want 1001", n, err)
-	}
 }

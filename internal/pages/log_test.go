@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,9 @@ var levels = map[string]struct {
 	"Log": {"", 2}, "LogAttrs": {"", 2},
 }
 
+// keyName is how the keys of the log are spelled, here and everywhere.
+var keyName = regexp.MustCompile("^[a-z]+(_[a-z]+)*$")
+
 // TestEveryLogLineHasItsRow: an operator who meets a line finds it on the page,
 // with the level and the keys that it has, and no other.
 func TestEveryLogLineHasItsRow(t *testing.T) {
@@ -54,6 +58,11 @@ func TestEveryLogLineHasItsRow(t *testing.T) {
 	}
 	written := map[string]bool{}
 	for _, line := range lines {
+		for _, key := range line.keys {
+			if !keyName.MatchString(key) {
+				t.Errorf("%v logs %q with the key %q, want words in lower case with _ between them", line.at, line.message, key)
+			}
+		}
 		written[line.message] = true
 		row := rows[line.message]
 		if row == nil {
