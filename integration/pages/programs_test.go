@@ -14,17 +14,61 @@ import (
 	"github.com/quorate/quorate/integration/cluster"
 )
 
-// TestProgramsLead does with the programs of README.md what it says: started
-// twice, one leads; when that one is ended, the other does.
-func TestProgramsLead(t *testing.T) {
+// recipe is what README.md says to do for one store: commands, a file to write,
+// and commands that start it.
+type recipe struct{ prepare, program, start string }
+
+// recipesOf returns the recipes of a page: each begins with commands that make
+// a module.
+func recipesOf(page string) (recipes []recipe) {
+	var r recipe
+	for _, b := range fencesOf(page) {
+		switch {
+		case b.language == "sh" && strings.Contains(b.text, "go mod init "):
+			r = recipe{prepare: b.text}
+		case r.prepare != "" && r.program == "" && b.language == "go":
+			r.program = b.text
+		case r.program != "" && b.language == "sh":
+			r.start = b.text
+			recipes = append(recipes, r)
+			r = recipe{}
+		default:
+			r = recipe{}
+		}
+	}
+	return recipes
+}
+
+// fence is a block of a page of Markdown.
+type fence struct{ language, text string }
+
+func fencesOf(page string) (fences []fence) {
+	for rest := page; ; {
+		_, after, open := strings.Cut(rest, "\n```")
+		language, after, begun := strings.Cut(after, "\n")
+		text, after, closed := strings.Cut("\n"+after, "\n```\n")
+		if !open || !begun || !closed {
+			return fences
+		}
+		fences = append(fences, fence{language, strings.TrimPrefix(text, "\n") + "\n"})
+		rest = "\n" + after
+	}
+}
+
+// TestReadmeToTheLetter follows README.md in an empty directory, for each store,
+// with the modules as the release rehearsal serves them: the program leads;
+// started twice, one does; when that one is ended, the other does. The one thing
+// that it changes is the address of the server.
+func TestReadmeToTheLetter(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(top, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := blocksOf("README.md", string(text))
-	if err != nil {
-		t.Fatal(err)
+	recipes := recipesOf(string(text))
+	if len(recipes) != 3 {
+		t.Fatalf("README.md has %d recipes, want one for each store", len(recipes))
 	}
+	env := rehearsed(t)
 	for store, c := range map[string]struct {
 		address string // in the program, or as its comment says
 		start   func() (*cluster.Cluster, error)
@@ -36,13 +80,13 @@ func TestProgramsLead(t *testing.T) {
 		}},
 	} {
 		t.Run(store, func(t *testing.T) {
-			var program string
-			for _, b := range blocks {
-				if strings.Contains(b.code, own("backend/"+store)) {
-					program = b.code
+			var r recipe
+			for _, other := range recipes {
+				if strings.Contains(other.program, own("backend/"+store)) {
+					r = other
 				}
 			}
-			if !strings.Contains(program, c.address) {
+			if !strings.Contains(r.program, c.address) {
 				t.Fatalf("README.md has no program for %s at %s", store, c.address)
 			}
 			servers, err := c.start()
@@ -55,61 +99,92 @@ func TestProgramsLead(t *testing.T) {
 				}
 			})
 			address := servers.Addrs()[0]
-			t.Setenv("CONSUL_HTTP_ADDR", address) // which its program reads
-			exe := build(t, strings.ReplaceAll(program, c.address, address))
-			first := run(t, exe)
-			first.leads(t)
-			second := run(t, exe)
-			first.ends(t)
-			second.leads(t)
-			second.ends(t)
+			reader := &newcomer{t: t, dir: t.TempDir(), env: append(env, "CONSUL_HTTP_ADDR="+address)} // which its program reads
+			if out, err := reader.shell(r.prepare).CombinedOutput(); err != nil {
+				t.Fatalf("%s%v\n%s", r.prepare, err, out)
+			}
+			program := strings.ReplaceAll(r.program, c.address, address)
+			if err := os.WriteFile(filepath.Join(reader.dir, "main.go"), []byte(program), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			first := reader.run(r.start)
+			first.leads()
+			second := reader.run(r.start)
+			first.ends()
+			second.leads()
+			second.ends()
 		})
 	}
 }
 
-// build builds a program as a package of this module.
-func build(t *testing.T, program string) string {
+// TestRecipesOf tests the test.
+func TestRecipesOf(t *testing.T) {
+	const page = "# A\n```sh\nls\n```\n```sh\ngo mod init x\ngo get y\n```\nb\n```go\npackage main\n\n```\n\n```sh\ngo run .\n```\n```go\nc\n```\n"
+	want := recipe{"go mod init x\ngo get y\n", "package main\n\n", "go run .\n"}
+	if got := recipesOf(page); len(got) != 1 || got[0] != want {
+		t.Errorf("recipesOf = %+q, want %+q", got, want)
+	}
+}
+
+// rehearsed returns the environment in which the go command finds the modules
+// as a release would publish them, packed by tools/rehearsal.
+func rehearsed(t *testing.T) (env []string) {
 	t.Helper()
-	if err := os.MkdirAll("testdata", 0o755); err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat(filepath.Join(top, ".cache", "rehearsal", "proxy")); err != nil {
+		t.Fatalf("the modules are not packed, as make test does first; by hand: make bin/rehearsal && bin/rehearsal -pack (%v)", err)
 	}
-	dir, err := os.MkdirTemp("testdata", "program") //nolint:usetesting // it has to lie in this module
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-		_ = os.Remove("testdata")
-	}()
-	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(program), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	exe := filepath.Join(t.TempDir(), "program")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", exe, "./"+filepath.ToSlash(dir)).CombinedOutput(); err != nil {
+	exe := filepath.Join(t.TempDir(), "rehearsal")
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join(top, "tools"), "-o", exe, "./rehearsal")
+	build.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	return exe
+	say := exec.CommandContext(t.Context(), exe, "-env")
+	say.Dir = top
+	out, err := say.Output()
+	if err != nil {
+		t.Fatalf("rehearsal -env: %v", err)
+	}
+	return append(os.Environ(), strings.Fields(string(out))...)
+}
+
+// newcomer is somebody who has an empty directory and README.md.
+type newcomer struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+// shell is to run commands, the last in place of the shell itself.
+func (n *newcomer) shell(commands string) *exec.Cmd {
+	commands = strings.TrimSuffix(commands, "\n")
+	last := strings.LastIndexByte(commands, '\n') + 1
+	commands = commands[:last] + "exec " + commands[last:]
+	cmd := exec.Command("sh", "-ec", commands)
+	cmd.Dir, cmd.Env = n.dir, n.env
+	// A group of its own, which gets signals as one at a terminal does.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
 }
 
 // process is a program that runs, and what it has logged.
 type process struct {
+	t     *testing.T
 	cmd   *exec.Cmd
 	lines chan string
 }
 
-func run(t *testing.T, exe string) *process {
-	t.Helper()
-	p := &process{exec.Command(exe), make(chan string, 1000)}
+func (n *newcomer) run(commands string) *process {
+	n.t.Helper()
+	p := &process{n.t, n.shell(commands), make(chan string, 1000)}
 	log, err := p.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	n.t.Cleanup(func() { p.signal(syscall.SIGKILL) })
 	go func() {
 		defer close(p.lines)
 		for scan := bufio.NewScanner(log); scan.Scan(); {
@@ -119,40 +194,41 @@ func run(t *testing.T, exe string) *process {
 	return p
 }
 
-// leads waits until the process says that it leads.
-func (p *process) leads(t *testing.T) {
-	t.Helper()
+// signal sends a signal to the process and those that it has started.
+func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// leads waits until the process says that it leads. It may have to be built.
+func (p *process) leads() {
+	p.t.Helper()
 	var heard []string
-	for deadline := time.After(time.Minute); ; {
+	for deadline := time.After(5 * time.Minute); ; {
 		select {
 		case line, more := <-p.lines:
 			if heard = append(heard, line); !more {
-				t.Fatalf("it ended: %q", heard)
+				p.t.Fatalf("it ended: %q", heard)
 			}
 			var term int
 			if _, said, ok := strings.Cut(line, "leading, "); ok {
 				if _, err := fmt.Sscanf(said, "term %d", &term); err != nil || term < 1 {
-					t.Errorf("%q: %v", line, err)
+					p.t.Errorf("%q: %v", line, err)
 				}
 				return
 			}
 		case <-deadline:
-			t.Fatalf("it does not lead: %q", heard)
+			p.t.Fatalf("it does not lead: %q", heard)
 		}
 	}
 }
 
-// ends tells the process to end, which it does cleanly.
-func (p *process) ends(t *testing.T) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(time.Minute, func() { _ = p.cmd.Process.Kill() })
+// ends tells the process to end, as Ctrl-C does, and it does cleanly.
+func (p *process) ends() {
+	p.t.Helper()
+	p.signal(syscall.SIGINT)
+	timer := time.AfterFunc(time.Minute, func() { p.signal(syscall.SIGKILL) })
 	defer timer.Stop()
 	for range p.lines { // to the end, before Wait closes the pipe
 	}
 	if err := p.cmd.Wait(); err != nil {
-		t.Errorf("it ended with %v", err)
+		p.t.Errorf("it ended with %v", err)
 	}
 }
