@@ -201,7 +201,7 @@ func (p *process) signal(s syscall.Signal) { _ = syscall.Kill(-p.cmd.Process.Pid
 func (p *process) leads() {
 	p.t.Helper()
 	var heard []string
-	for deadline := time.After(5 * time.Minute); ; {
+	for deadline := time.After(10 * time.Minute); ; {
 		select {
 		case line, more := <-p.lines:
 			if heard = append(heard, line); !more {
