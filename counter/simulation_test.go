@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -59,11 +57,10 @@ type simulation struct {
 	random *rand.Rand
 	server *memory.Server
 	kinds  string // gentle: nothing happens to what the store keeps; or all
-	began  time.Time
 	procs  []*simProcess
 
 	mu       sync.Mutex
-	story    story
+	story    seeds.Story
 	adds     []*simAdd // by bit
 	reads    []*simRead
 	value    uint64 // as applied last
@@ -98,35 +95,15 @@ type simRead struct {
 	value      uint64
 }
 
-// story is what happened, put into words only when somebody wants to know.
-type story []event
-
-type event struct {
-	at     time.Duration
-	format string
-	args   []any
-}
-
-func (s *story) String() string {
-	var b strings.Builder
-	for _, e := range *s {
-		fmt.Fprintf(&b, "%10v  %s\n", e.at, fmt.Sprintf(e.format, e.args...))
-	}
-	return b.String()
-}
-
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	return &simulation{
-		t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(), began: time.Now(),
+		t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(),
 		kinds: [...]string{"gentle", "gentle", "all"}[seed%3],
 	}
 }
 
 // tell adds to the story and returns the instant. The mutex is held.
-func (s *simulation) tell(format string, args ...any) int {
-	s.story = append(s.story, event{time.Since(s.began), format, args})
-	return len(s.story)
-}
+func (s *simulation) tell(format string, args ...any) int { return s.story.Tell(format, args...) }
 
 // witness is a driver that shows each commit as it is applied. It holds the
 // mutex of who looks, so that what is shown is in order.
@@ -206,18 +183,9 @@ func (s *simulation) start(limit int) {
 		p.done.Go(func() {
 			for ctx.Err() == nil {
 				s.call(ctx, p, random)
-				sleep(ctx, time.Duration(random.Int64N(int64(6*time.Second))))
+				seeds.Pause(ctx, time.Duration(random.Int64N(int64(6*time.Second))))
 			}
 		})
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -27,7 +27,7 @@ func TestTallySimulation(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &tallySimulation{
 				t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(),
-				limit: []int{1, 2, counter.MaxEntries}[seed%3], shards: make(map[string]uint64), began: time.Now(),
+				limit: []int{1, 2, counter.MaxEntries}[seed%3], shards: make(map[string]uint64),
 			}
 			for range 3 {
 				s.start()
@@ -49,11 +49,10 @@ type tallySimulation struct {
 	random *rand.Rand
 	server *memory.Server
 	limit  int
-	began  time.Time
 	procs  []*tallyProcess
 
 	mu     sync.Mutex
-	story  story
+	story  seeds.Story
 	bits   int
 	shards map[string]uint64
 	totals []uint64 // of all instants
@@ -71,7 +70,7 @@ type tallyProcess struct {
 }
 
 func (s *tallySimulation) tell(format string, args ...any) {
-	s.story = append(s.story, event{time.Since(s.began), format, args})
+	s.story.Tell(format, args...)
 }
 
 // total is what all shards hold. The mutex is held.
@@ -120,7 +119,7 @@ func (s *tallySimulation) start() {
 		p.done.Go(func() {
 			for ctx.Err() == nil {
 				s.call(ctx, p, random)
-				sleep(ctx, time.Duration(random.Int64N(int64(3*time.Second))))
+				seeds.Pause(ctx, time.Duration(random.Int64N(int64(3*time.Second))))
 			}
 		})
 	}

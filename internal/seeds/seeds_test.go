@@ -1,9 +1,12 @@
 package seeds_test
 
 import (
+	"context"
 	"flag"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/quorate/quorate/internal/seeds"
 )
@@ -40,4 +43,26 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestStory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var story seeds.Story
+		if n := story.Tell("%d begins", 1); n != 1 {
+			t.Errorf("the first event is number %d", n)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if !seeds.Pause(ctx, 1500*time.Millisecond) {
+			t.Error("Pause = false, and nothing has ended")
+		}
+		story.Tell("it ends")
+		want := "          0s  1 begins\n        1.5s  it ends\n"
+		if got := story.String(); got != want {
+			t.Errorf("the story is\n%swant\n%s", got, want)
+		}
+		if began := time.Now(); seeds.Pause(ctx, time.Hour) || time.Since(began) >= time.Minute {
+			t.Errorf("Pause went on for %v beyond its context", time.Since(began))
+		}
+	})
 }
