@@ -25,7 +25,7 @@ func main() {
 	open := storeurl.Flags("example-state-external")
 	database := flag.String("database", "", "the PostgreSQL database, as `postgres://user:password@host/name`")
 	pace := flag.Duration("pace", 50*time.Millisecond, "how far apart two writes are")
-	heedless := flag.Bool("heedless", false, "once more write when it does not lead any more, as code would that does not heed its context")
+	heedless := flag.Bool("heedless", false, "write once more when it is told to stop or does not lead any more, as code would that does not heed its context")
 	flag.Parse()
 	store, err := open()
 	var config *pgx.ConnConfig
@@ -86,7 +86,7 @@ func (x *external) run(ctx context.Context) error {
 	}
 	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
 		err := x.lead(ctx, db, lead)
-		if x.heedless && ctx.Err() != nil {
+		if x.heedless {
 			n, err := write(ctx, db, enter, lead.Term())
 			fmt.Printf("after term %d: entry %d, %v\n", lead.Term(), n, err)
 		}
