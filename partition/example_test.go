@@ -2,6 +2,7 @@ package partition_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -62,9 +63,41 @@ func ExampleSlot_Guard() {
 			op = driver.Put(key, []byte(state), entry.Version)
 		}
 		_, err = store.Commit(ctx, backend.Txn{Ops: []driver.Op{op}}, slot.Guard())
-		return err // backend.ErrFenced: the slot is another's by now
+		return err
 	}
-	_ = save
+
+	store, err := memory.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	group, err := membership.New(store, "workers", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	reg, err := group.Join(ctx, membership.Member{ID: "pod-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	orders, err := partition.New(group, "orders", &partition.Options{Slots: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var mine *partition.Slot
+	_ = orders.Run(ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
+		mine = slot
+		fmt.Println("while it owns the slot:", save(ctx, store, slot, "half way"))
+		stop()
+		<-ctx.Done()
+		return nil
+	})
+	err = save(context.Background(), store, mine, "all done") // the slot may be another's by now
+	fmt.Println("afterwards it is fenced:", errors.Is(err, backend.ErrFenced))
+	// Output:
+	// while it owns the slot: <nil>
+	// afterwards it is fenced: true
 }
 
 // Whoever takes requests sends them to where they will most likely be served.
