@@ -13,6 +13,9 @@
 // stand for several processes. Both have methods that bring about what befalls
 // real stores and networks, for the tests of whatever is built on top.
 //
+// A service's own tests run over it as well, with package faults for what goes
+// wrong on the way: see there.
+//
 // Time is the process's own: in a bubble of testing/synctest a lease ends at
 // exactly its instant. Nothing polls, and no goroutine belongs to a server, a
 // driver, a lease or a watch: a watch runs on its caller's, and a lease that
