@@ -110,6 +110,11 @@ membershipbench: servers ## measure what 1,000 members cost; see docs/benchmarks
 partitionfaults: servers ## kill and stop 6 workers of 128 slots for a minute on each store: no slot twice
 	QUORATE_FAULT_SECONDS=60 QUORATE_WORKERS=6 QUORATE_SLOTS=128 $(GO) test -C integration -run '^TestFaults' -v -count=1 -p 1 -timeout 20m ./partition
 
+.PHONY: browser
+browser: ## the debug page in headless Chromium, and screenshots in .cache/browser; look at them
+	$(GO) build -C integration -o ../bin/browser ./cmd/browser
+	bin/browser
+
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
 	bin/rehearsal -pack -use -tour

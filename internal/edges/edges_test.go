@@ -60,15 +60,17 @@ var allowed = map[string][]string{
 	"partition/...":  {"backend", "backend/driver", "internal/...", "partition/...", "membership"},
 	"restart/...":    {"backend", "backend/driver", "internal/...", "restart/..."},
 
+	"debug": {"backend", "election", "counter", "membership", "partition"},
+
 	"bridge":             {"backend", "election", "partition"},
 	"bridge/otelquorate": {"backend", "bridge"},
 	"bridge/promquorate": {"backend", "bridge"},
 
 	"examples/...": {
-		"backend/...", "election", "counter", "membership", "partition", "restart", "examples/...",
+		"backend/...", "election", "counter", "membership", "partition", "restart", "debug", "bridge/...", "examples/...",
 	},
 	"integration/...": {
-		"backend/...", "internal/...", "election", "counter", "membership", "partition", "restart", "integration/...",
+		"backend/...", "internal/...", "election", "counter", "membership", "partition", "restart", "debug", "bridge/...", "integration/...",
 	},
 	"tools/...": {"tools/..."},
 }
@@ -135,6 +137,12 @@ func TestRules(t *testing.T) {
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
 		{"backend", "bridge"},
+		{"backend", "debug"},
+		{"election", "debug"},
+		{"restart", "debug"},
+		{"bridge", "debug"},
+		{"debug", "restart"},
+		{"debug", "backend/memory"},
 		{"election", "bridge"},
 		{"bridge/promquorate", "election"},
 		{"bridge/promquorate", "bridge/otelquorate"},
@@ -153,6 +161,8 @@ func TestRules(t *testing.T) {
 		{"internal/electiontest", "backend/drivertest"},
 		{"election", "internal/trust"},
 		{"bridge/promquorate", "bridge"},
+		{"debug", "partition"},
+		{"examples/debugpage", "debug"},
 	} {
 		if !mayImport(edge[0], edge[1], false) {
 			t.Errorf("%s must not import %s", edge[0], edge[1])
