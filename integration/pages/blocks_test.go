@@ -34,7 +34,9 @@ var names = map[string]string{
 	"backend": own("backend"), "driver": own("backend/driver"), "memory": own("backend/memory"), "faults": own("backend/faults"),
 	"consul": own("backend/consul"), "etcd": own("backend/etcd"), "zookeeper": own("backend/zookeeper"),
 	"counter": own("counter"), "election": own("election"), "membership": own("membership"),
-	"partition": own("partition"), "restart": own("restart"),
+	"partition": own("partition"), "restart": own("restart"), "debug": own("debug"),
+	"otelquorate": own("bridge/otelquorate"), "promquorate": own("bridge/promquorate"), "http": "net/http",
+	"prometheus": "github.com/prometheus/client_golang/prometheus",
 }
 
 func own(path string) string { return "github.com/quorate/quorate/" + path }
