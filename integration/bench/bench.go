@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/integration/rig"
@@ -51,7 +52,8 @@ var rows = []row{
 	{
 		name: "handover", title: "Graceful hand-over", measure: handovers, leaves: true,
 		about: "From the holder's call to give up until the next one's call to get it has returned, all candidates spread over " +
-			"16 processes at most; and the requests that the servers get for it until all is quiet. All go through proxies that count.",
+			"32 processes at most; and the requests that the servers get for it until all is quiet, less what they get in that time " +
+			"anyway. All go through proxies that count.",
 	},
 	{
 		name: "crash", title: "From a crash to the next leader", measure: crashes,
@@ -138,7 +140,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	if config.Smoke {
 		scale = smoke
 	}
-	names := 0
+	var names atomic.Int64
 	for _, name := range stores {
 		b := &benchmark{report: r, scale: scale, names: &names, store: rig.Stores[name]}
 		for _, row := range rows {
@@ -181,7 +183,7 @@ func choose(asked, all []string) ([]string, error) {
 type benchmark struct {
 	report *Report
 	scale  scale
-	names  *int
+	names  *atomic.Int64
 	store  rig.Store
 	lab    *lab // with a cluster, if one runs
 }
@@ -191,7 +193,9 @@ func (b *benchmark) do(ctx context.Context, row row) {
 	began := time.Now()
 	fmt.Fprintf(b.report.config.Progress, "%s on %s\n", row.name, b.store.Name)
 	o := outcome{row: row, store: b.store.Name}
-	o.lines, o.err = b.measure(ctx, row)
+	if o.err = context.Cause(ctx); o.err == nil {
+		o.lines, o.err = b.measure(ctx, row)
+	}
 	o.took = time.Since(began)
 	b.report.outcomes = append(b.report.outcomes, o)
 	b.report.progress(o)

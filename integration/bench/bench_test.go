@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -54,7 +55,7 @@ func TestAFailedRowIsSaid(t *testing.T) {
 	// Catches: a row that panics or fails and takes the run with it, or is
 	// left out of the page.
 	r := &Report{config: Config{Progress: &bytes.Buffer{}}}
-	b := &benchmark{report: r, scale: smoke, names: new(int)}
+	b := &benchmark{report: r, scale: smoke, names: new(atomic.Int64)}
 	b.store.Name = "memory"
 	b.do(t.Context(), row{name: "local", title: "Without a store", alone: true, measure: func(context.Context, *lab) ([]line, error) {
 		panic("oh")

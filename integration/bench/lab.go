@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/backend"
@@ -18,7 +19,7 @@ type lab struct {
 	rig.Store
 	cluster *cluster.Cluster
 	scale   scale
-	names   *int
+	names   *atomic.Int64
 
 	mu   sync.Mutex
 	ends []func()
@@ -135,10 +136,7 @@ func (l *lab) clear() {
 
 // name returns a name that nothing has had.
 func (l *lab) name() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	*l.names++
-	return "bench-" + strconv.Itoa(*l.names)
+	return "bench-" + strconv.FormatInt(l.names.Add(1), 10)
 }
 
 // open opens a Store of ours until the end of the row.
@@ -252,11 +250,11 @@ func drain[T any](c <-chan T) {
 	}
 }
 
-// quiet waits until no request has come for a moment, three seconds at most,
-// and returns how many there were in all.
+// quiet waits until no request has come for a moment, or for half a second where
+// there is no such moment, and returns how many there were in all.
 func quiet(ctx context.Context, m *meter) (int, error) {
 	const still = 50 * time.Millisecond
-	deadline := time.Now().Add(3 * time.Second)
+	deadline := time.Now().Add(500 * time.Millisecond)
 	last, since := -1, time.Now()
 	for {
 		n, err := m.count()

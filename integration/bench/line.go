@@ -40,7 +40,9 @@ type goal struct {
 
 func ours(l *line) []float64 { return l.ours }
 
-func toPeer(l *line) []float64 { return pairwise(l.ours, l.peer, func(a, b float64) float64 { return a / b }) }
+func toPeer(l *line) []float64 {
+	return pairwise(l.ours, l.peer, func(a, b float64) float64 { return a / b })
+}
 
 func toFloor(l *line) []float64 {
 	return pairwise(l.ours, l.floor, func(a, b float64) float64 { return a / b })

@@ -19,11 +19,10 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 	all := line{what: "from the crash on", unit: milliseconds, peerIs: recipe, goals: []goal{
 		{
 			text: "no slower than the stock recipe", of: toPeer, limit: 1,
-			why: map[string]string{},
 		},
 	}}
 	after := line{what: "from when the store gives it up", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
-		{text: "at most two commits", of: toFloor, limit: 1, why: map[string]string{}},
+		{text: "at most two commits", of: toFloor, limit: 1},
 	}}
 	bare, err := l.peer(l.cluster.Addrs(), longTTL)
 	if err != nil {

@@ -8,7 +8,16 @@ import (
 )
 
 // processes is how many processes the candidates of a queue are spread over.
-const processes = 16
+const processes = 32
+
+// handoverWhy says what the recipes spare that hand out no term.
+var handoverWhy = map[string]string{
+	"etcd":      noTake,
+	"zookeeper": noTake,
+}
+
+const noTake = "Who is next in the stock recipe's queue has it as soon as the one ahead is gone, by no commit. Ours makes one: " +
+	"it raises the term, which fences whoever led before"
 
 // handovers measures graceful hand-overs with more and more that wait.
 func handovers(ctx context.Context, l *lab) ([]line, error) {
@@ -36,8 +45,12 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 	name := l.name()
 	ctx, cancel := context.WithCancel(ctx)
 	var queues [2]*queue
+	var stocks []peer
 	defer func() {
 		cancel()
+		for _, stock := range stocks {
+			stock.close() // zk.Lock heeds no context
+		}
 		for _, q := range queues {
 			if q != nil {
 				q.running.Wait()
@@ -70,13 +83,11 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 			if err != nil {
 				return nil, err
 			}
-			if l.Name == "zookeeper" { // whose locks do not heed a context
-				defer stock.close()
-			}
+			stocks = append(stocks, stock)
 			enter = append(enter, func(int) (candidate, error) { return stock.candidate(name, true) })
 		}
 		if err := q.fill(ctx, n+1, func(i int) (candidate, error) { return enter[i%len(enter)](i) }); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", sides[side], err)
 		}
 	}
 	bare, notified, err := barePair(ctx, l)
@@ -86,8 +97,8 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 	times := line{
 		what: fmt.Sprintf("%d waiting: time", n), unit: milliseconds, floorIs: "commit, notification, commit",
 		goals: []goal{
-			{text: "at most 1.3 times commit, notification, commit", of: toFloor, limit: 1.3, why: map[string]string{}},
-			{text: "faster than the stock recipe", of: toPeer, limit: 1},
+			{text: "at most 1.3 times commit, notification, commit", of: toFloor, limit: 1.3},
+			{text: "faster than the stock recipe", of: toPeer, limit: 1, why: handoverWhy},
 		},
 	}
 	requests := line{what: fmt.Sprintf("%d waiting: requests at the store", n)}
@@ -95,7 +106,7 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		var took, asked [2]float64
 		for side, q := range queues {
 			if took[side], asked[side], err = q.handOver(ctx); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%s: %w", sides[side], err)
 			}
 		}
 		floor, err := chain(ctx, bare, notified)
@@ -111,6 +122,8 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 	return []line{times, requests}, nil
 }
 
+var sides = [2]string{"ours", "the peer's"}
+
 // queue is a number of candidates for the same thing.
 type queue struct {
 	meter   *meter
@@ -118,6 +131,7 @@ type queue struct {
 	failed  chan error
 	running sync.WaitGroup
 	holder  *waiter
+	rate    float64 // of requests per second when nothing happens
 }
 
 type waiter struct {
@@ -147,7 +161,16 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 	if err := q.next(ctx); err != nil {
 		return err
 	}
-	_, err = quiet(ctx, q.meter)
+	before, err := quiet(ctx, q.meter)
+	if err != nil {
+		return err
+	}
+	const calm = 2 * time.Second
+	if err := pause(ctx, calm); err != nil {
+		return err
+	}
+	after, err := q.meter.count()
+	q.rate = float64(after-before) / calm.Seconds()
 	return err
 }
 
@@ -203,7 +226,8 @@ func (q *queue) handOver(ctx context.Context) (took, requests float64, err error
 	if err != nil {
 		return 0, 0, err
 	}
+	requests = max(float64(after-before)-q.rate*time.Since(began).Seconds(), 0)
 	last.wait <- struct{}{} // queues up again, for the next
 	_, err = quiet(ctx, q.meter)
-	return took, float64(after - before), err
+	return took, requests, err
 }

@@ -40,7 +40,6 @@ func office(ctx context.Context, l *lab) ([]line, error) {
 	taken := line{what: "to take office", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
 		{
 			text: "at most 1.3 times two bare commits", of: toFloor, limit: 1.3,
-			why: map[string]string{},
 		},
 		{text: "no slower than the stock recipe", of: toPeer, limit: 1},
 	}}

@@ -45,6 +45,15 @@ var restWhy = map[string]string{
 		"request: the rate is that of 32 queries, whatever the number that wait",
 }
 
+// watchesWhy says what a waiting candidate consists of.
+var watchesWhy = map[string]string{
+	"etcd":      ofThree,
+	"consul":    ofThree,
+	"zookeeper": ofThree,
+}
+
+const ofThree = "One is the caller's own that waits in Campaign; two follow what it waits for, the entry ahead and its own"
+
 func lineOf(what string, u unit, figures ...float64) line {
 	return line{what: what, unit: u, ours: figures}
 }
@@ -140,10 +149,10 @@ func wait(ctx context.Context, waiting *sync.WaitGroup, n int, name string, firs
 func idle(ctx context.Context, l *lab) ([]line, error) {
 	n := l.scale.idle
 	goroutines := line{what: fmt.Sprintf("goroutines per waiting election, of %d", n), goals: []goal{
-		{text: "at most 2", of: ours, limit: 2, why: map[string]string{}},
+		{text: "at most 2", of: ours, limit: 2, why: watchesWhy},
 	}}
 	memory := line{what: fmt.Sprintf("memory per waiting election, of %d", n), unit: bytesUnit, goals: []goal{
-		{text: "at most 8 KiB", of: ours, limit: 8 << 10, why: map[string]string{}},
+		{text: "at most 8 KiB", of: ours, limit: 8 << 10},
 	}}
 	requests := line{what: fmt.Sprintf("requests per TTL of %v of %d waiting elections alone", restTTL, n)}
 	for side := range 2 {
@@ -174,8 +183,14 @@ type idleFigures struct{ goroutines, memory, requests float64 }
 func idleSide(ctx context.Context, l *lab, side, n int, counted bool) (f idleFigures, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	defer cancel()
+	var stocks []peer
+	defer func() {
+		cancel()
+		for _, stock := range stocks {
+			stock.close() // zk.Lock heeds no context
+		}
+		waiting.Wait()
+	}()
 	addrs := l.cluster.Addrs()
 	var m *meter
 	if counted {
@@ -199,7 +214,7 @@ func idleSide(ctx context.Context, l *lab, side, n int, counted bool) (f idleFig
 		if err != nil {
 			return f, err
 		}
-		defer stock.close() // for zk.Lock, which heeds no context
+		stocks = append(stocks, stock)
 		// One process has one session, save where its recipe makes them.
 		enter[i] = func(name string) (candidate, error) { return stock.candidate(name, l.Name == "consul") }
 	}
@@ -265,10 +280,12 @@ func goroutinesOfUse() int {
 	return count
 }
 
-// memoryInUse is what the heap and the stacks hold.
+// memoryInUse is what the heap and the stacks hold in the end: each collection
+// halves a stack of which most is not used.
 func memoryInUse() int64 {
-	runtime.GC()
-	runtime.GC()
+	for range 6 {
+		runtime.GC()
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)

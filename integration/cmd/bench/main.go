@@ -21,14 +21,16 @@ func main() {
 	rounds := flag.Int("rounds", 5, "how often what takes seconds is measured")
 	page := flag.String("page", "", "where to write the page; by default it is printed")
 	profile := flag.String("profile", "", "where to write a CPU profile of this process")
+	smoke := flag.Bool("smoke", false, "measure next to nothing, to see that it can be done")
 	flag.Parse()
-	if err := run(*stores, *rows, *rounds, *page, *profile); err != nil {
+	config := bench.Config{Stores: list(*stores), Rows: list(*rows), Rounds: *rounds, Smoke: *smoke, Progress: os.Stderr}
+	if err := run(config, *page, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(stores, rows string, rounds int, page, profile string) error {
+func run(config bench.Config, page, profile string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if profile != "" {
@@ -42,7 +44,7 @@ func run(stores, rows string, rounds int, page, profile string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	report, err := bench.Run(ctx, bench.Config{Stores: list(stores), Rows: list(rows), Rounds: rounds, Progress: os.Stderr})
+	report, err := bench.Run(ctx, config)
 	if report == nil {
 		return err
 	}
