@@ -80,3 +80,35 @@ func BenchmarkCounterAdd(b *testing.B) {
 		}
 	}
 }
+
+func TestLocalCallsAllocateNothing(t *testing.T) {
+	// Catches: an allocation where a call is to cost no more than an addition.
+	store, err := memory.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	ctx := context.Background()
+	s, err := counter.NewSequence(store, "s", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tally, err := counter.NewTally(store, "t", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tally.Close(ctx) }()
+	next := func() {
+		if _, err := s.Next(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	// What a reservation costs is spread over its block.
+	if n := testing.AllocsPerRun(10000, next); n > 0 {
+		t.Errorf("Sequence.Next: %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(10000, func() { tally.Add(1) }); n > 0 {
+		t.Errorf("Tally.Add: %v allocations", n)
+	}
+}
