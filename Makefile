@@ -10,8 +10,12 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 GO ?= go
-# How many rounds `overlap`, `storefaults` and `counterbench` run.
+# How many rounds `overlap`, `storefaults` and `bench` run, and which stores and
+# rows `bench` measures.
 ROUNDS ?=
+STORE ?=
+ROW ?=
+ROWS ?=
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
 ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper)
@@ -94,17 +98,15 @@ seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one 
 model: ## search the models of the protocols, and mutants of them, state by state
 	$(GO) run -C integration ./cmd/model
 
-.PHONY: counterbench
-counterbench: servers ## package counter beside etcd's STM and a bare atomic.Add
-	$(GO) run -C integration ./cmd/counterbench $(if $(ROUNDS),-rounds $(ROUNDS))
+.PHONY: bench
+bench: servers ## measure us beside the stock recipes and write docs/benchmarks.md; STORE=, ROW=, ROUNDS= narrow, and only print
+	$(GO) build -C integration -o ../bin/bench ./cmd/bench
+	bin/bench $(if $(STORE),-stores $(STORE)) $(if $(ROW)$(ROWS),-rows "$(ROW) $(ROWS)") $(if $(ROUNDS),-rounds $(ROUNDS)) \
+		$(if $(STORE)$(ROW)$(ROWS),,-page docs/benchmarks.md)
 
 .PHONY: checkpoints
 checkpoints: servers ## kill workers 50 times over 10,000 items on each store, effects in PostgreSQL
 	QUORATE_KILLS=50 QUORATE_ITEMS=10000 $(GO) test -C integration -run '^TestKilledWorkers' -v -count=1 -p 1 -timeout 120m ./checkpoints
-
-.PHONY: membershipbench
-membershipbench: servers ## measure what 1,000 members cost; see docs/benchmarks.md
-	QUORATE_MEMBERS=1000 $(GO) test -C integration -run '^TestScale' -v -count=1 -p 1 -timeout 20m ./membership
 
 .PHONY: partitionfaults
 partitionfaults: servers ## kill and stop 6 workers of 128 slots for a minute on each store: no slot twice
