@@ -166,7 +166,8 @@ func manyCallers(ctx context.Context, l *lab, processes, callers int) (line, err
 	return at, nil
 }
 
-// perSecond has each of the ways called by so many callers without a pause.
+// perSecond has each of the ways called by so many callers without a pause, by
+// each once at least.
 func (l *lab) perSecond(ways []func() error, callers int) (float64, error) {
 	var n atomic.Int64
 	var failed atomic.Pointer[error]
@@ -180,7 +181,7 @@ func (l *lab) perSecond(ways []func() error, callers int) (float64, error) {
 	for _, way := range ways {
 		for range callers {
 			wg.Go(func() {
-				for time.Since(began) < l.scale.load && failed.Load() == nil {
+				for first := true; first || time.Since(began) < l.scale.load && failed.Load() == nil; first = false {
 					if err := way(); err != nil {
 						failed.Store(&err)
 						return
