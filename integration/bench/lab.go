@@ -33,6 +33,7 @@ type scale struct {
 	waiting    []int         // candidates behind the holder
 	crashes    int           // of leaders
 	resting    []int         // elections, groups and counters in a process
+	rest       time.Duration // for which requests are counted, restTTL unless it is smoke
 	idle       int           // elections of which memory is measured
 	load       time.Duration // of callers without a pause
 	loads      int           // how often
@@ -51,7 +52,7 @@ type scale struct {
 func full(rounds int) scale {
 	return scale{
 		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, crashes: rounds,
-		resting: []int{1, 100, 1000}, idle: 100, load: time.Second, loads: rounds, entries: 64,
+		resting: []int{1, 100, 1000}, rest: restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
 		members: []int{10, 100, 1000}, changes: 2 * rounds,
 		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 1),
 		clients: 300, storms: max(rounds/2, 1), calm: 8 * time.Second,
@@ -59,7 +60,7 @@ func full(rounds int) scale {
 }
 
 var smoke = scale{
-	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 1, resting: []int{1, 2}, idle: 2,
+	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 1, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
 	load: 20 * time.Millisecond, loads: 1, entries: 3, members: []int{2}, changes: 1,
 	slots: []int{8}, rebalances: 1, clients: 4, storms: 1, calm: time.Second,
 }

@@ -93,12 +93,12 @@ func requestsAtRest(ctx context.Context, l *lab, n int) (requests, connections f
 	if err != nil {
 		return 0, 0, err
 	}
-	before, after, err := overTTL(ctx, m)
+	before, after, err := overTTL(ctx, m, l.scale.rest)
 	return float64(after - before), float64(proxies.Stats().Connections), err
 }
 
 // overTTL waits until what was begun is through, and then for a TTL.
-func overTTL(ctx context.Context, m *meter) (before, after int, err error) {
+func overTTL(ctx context.Context, m *meter, ttl time.Duration) (before, after int, err error) {
 	if _, err = quiet(ctx, m); err != nil {
 		return 0, 0, err
 	}
@@ -108,7 +108,7 @@ func overTTL(ctx context.Context, m *meter) (before, after int, err error) {
 	if before, err = m.count(); err != nil {
 		return 0, 0, err
 	}
-	if err = pause(ctx, restTTL); err != nil {
+	if err = pause(ctx, ttl); err != nil {
 		return 0, 0, err
 	}
 	after, err = m.count()
@@ -249,7 +249,7 @@ func idleSide(ctx context.Context, l *lab, side, n int, counted bool) (f idleFig
 		return f, err
 	}
 	if counted {
-		before, after, err := overTTL(ctx, m)
+		before, after, err := overTTL(ctx, m, l.scale.rest)
 		return idleFigures{requests: float64(after - before)}, err
 	}
 	if err := pause(ctx, 2*time.Second); err != nil {
