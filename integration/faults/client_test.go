@@ -33,8 +33,12 @@ const (
 	maxBlock  = 8 // of the sequence
 )
 
-// tallyEvery is how often a client adds to the tally.
-const tallyEvery = 5 * time.Millisecond
+// tallyEvery is how often a client adds to the tally, flushEvery how often it
+// flushes it.
+const (
+	tallyEvery = 10 * time.Millisecond
+	flushEvery = 500 * time.Millisecond
+)
 
 // task is what a process is to do.
 type task struct {
@@ -245,7 +249,7 @@ func (c *client) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for wait(ctx, rand.N(100*time.Millisecond)) {
+	for wait(ctx, rand.N(300*time.Millisecond)) {
 		patience := time.Minute
 		if rand.IntN(5) == 0 {
 			patience = 500 * time.Millisecond
@@ -271,7 +275,7 @@ func (c *client) count(ctx context.Context) error {
 
 // tally counts what need not be right at once.
 func (c *client) tally(ctx context.Context) error {
-	t, err := counter.NewTally(c.store, shared, &counter.TallyOptions{Interval: 200 * time.Millisecond})
+	t, err := counter.NewTally(c.store, shared, &counter.TallyOptions{Interval: flushEvery})
 	if err != nil {
 		return err
 	}
@@ -286,7 +290,7 @@ func (c *client) tally(ctx context.Context) error {
 			t.Add(1)
 		}
 	})
-	for wait(ctx, 500*time.Millisecond) {
+	for wait(ctx, flushEvery) {
 		began := rig.Now()
 		before := sum.Load() - 1 // the last may not have been added yet
 		bound, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -318,7 +322,7 @@ func (c *client) number(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	for wait(ctx, 25*time.Millisecond) {
+	for wait(ctx, 100*time.Millisecond) {
 		began := rig.Now()
 		switch n, err := s.Next(ctx); {
 		case err == nil:

@@ -23,7 +23,7 @@ func startProbe(a admin) *probe {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &probe{cancel: cancel, writes: make([][]int64, a.ways())}
 	p.done.Go(func() {
-		for i := 0; wait(ctx, 25*time.Millisecond); i++ {
+		for i := 0; wait(ctx, 50*time.Millisecond); i++ {
 			way := i % len(p.writes)
 			bound, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			err := a.write(bound, way)

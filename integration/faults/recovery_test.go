@@ -36,7 +36,8 @@ var parts = []part{
 	{"counter", none, func(r *run, since int64) error {
 		return r.each(func(s *seen) bool { return s.add > since })
 	}},
-	{"tally", func(*run) time.Duration { return 750 * time.Millisecond }, func(r *run, since int64) error { // its interval, and the client's
+	// The interval of the tally, with its jitter, and that of the client.
+	{"tally", func(*run) time.Duration { return flushEvery*5/4 + flushEvery }, func(r *run, since int64) error {
 		return r.each(func(s *seen) bool { return s.flush > since })
 	}},
 	{"sequence", none, func(r *run, since int64) error {
