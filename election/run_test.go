@@ -349,6 +349,7 @@ func TestTheEndOfALeadershipHasItsLevel(t *testing.T) {
 		defer store.Close()
 		want := func(when, level string) {
 			t.Helper()
+			synctest.Wait() // until nobody writes
 			if !strings.Contains(log.String(), "level="+level+" msg=\"leadership ended\"") {
 				t.Errorf("%s, want level %s:\n%s", when, level, &log)
 			}

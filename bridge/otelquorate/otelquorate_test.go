@@ -66,7 +66,7 @@ func flatten(t *testing.T, reader *sdk.ManualReader) map[string]float64 {
 func labels(set attribute.Set) string {
 	var all []string
 	for _, kv := range set.ToSlice() {
-		all = append(all, string(kv.Key)+"="+kv.Value.Emit())
+		all = append(all, string(kv.Key)+"="+fmt.Sprint(kv.Value.AsInterface()))
 	}
 	if len(all) == 0 {
 		return ""

@@ -153,7 +153,7 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 	}
 	for _, w := range all {
 		q.running.Go(func() {
-			if err := q.run(ctx, w); err != nil && ctx.Err() == nil {
+			if err := q.run(ctx, w); ctx.Err() == nil {
 				q.failed <- err
 			}
 		})
@@ -174,7 +174,7 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 	return err
 }
 
-// run takes, holds until it is told to give, and waits until it is told to
+// run, until it fails or ctx ends, takes, holds until it is told to give, and waits until it is told to
 // queue up again.
 func (q *queue) run(ctx context.Context, w *waiter) error {
 	for {

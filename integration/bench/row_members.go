@@ -88,8 +88,9 @@ func membersOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		if err := pause(ctx, 400*time.Millisecond); err != nil {
 			return nil, err
 		}
-		bytes, requests := proxies.Stats().ReplyBytes, 0
-		if requests, err = m.count(); err != nil {
+		bytes := proxies.Stats().ReplyBytes
+		requests, err := m.count()
+		if err != nil {
 			return nil, err
 		}
 		took, err := timed(func() error { return c.change(ctx, i) })

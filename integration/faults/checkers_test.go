@@ -132,7 +132,10 @@ func TestTallyChecker(t *testing.T) {
 		back  *rewind
 		fine  bool
 	}{
-		{total: 99}, {total: 100, fine: true}, {total: 120, fine: true}, {total: 121},
+		{total: 99},
+		{total: 100, fine: true},
+		{total: 120, fine: true},
+		{total: 121},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 49},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 50, fine: true},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 110, fine: true},

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,9 +81,9 @@ func (p *probe) before(moment int64) (at int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, writes := range p.writes {
-		for i := len(writes) - 1; i >= 0; i-- {
-			if writes[i] <= moment {
-				at = max(at, writes[i])
+		for _, write := range slices.Backward(writes) {
+			if write <= moment {
+				at = max(at, write)
 				break
 			}
 		}

@@ -97,9 +97,8 @@ func metricRows(t *testing.T) (rows [][]string) {
 
 // tellAll calls every field of a trace.
 func tellAll(trace *backend.Trace) {
-	fields := reflect.ValueOf(trace).Elem()
-	for i := range fields.NumField() {
-		if f := fields.Field(i); !f.IsNil() {
+	for _, f := range reflect.ValueOf(trace).Elem().Fields() {
+		if !f.IsNil() {
 			f.Call([]reflect.Value{reflect.Zero(f.Type().In(0))})
 		}
 	}

@@ -35,7 +35,7 @@ func (s *simulation) disaster() {
 	s.happens(what)
 	s.mu.Unlock()
 	s.story.Tell("%s: %s", p.id, rules[what].what)
-	switch what {
+	switch what { //nolint:exhaustive // the others are the store's, and not of a process
 	case cutOff:
 		p.faults.Partition(true)
 	case connected:

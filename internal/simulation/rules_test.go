@@ -10,6 +10,7 @@
 package simulation
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -124,8 +125,8 @@ var kinds = []struct {
 	faults []fault
 }{
 	{"gentle", gentle},
-	{"early", append(gentle[:len(gentle):len(gentle)], expireEarly, expireEarly, keyDeleted, keyDeleted)},
-	{"all", append(gentle[:len(gentle):len(gentle)], expireEarly, keyDeleted, wiped, restored, restored)},
+	{"early", append(slices.Clip(gentle), expireEarly, expireEarly, keyDeleted, keyDeleted)},
+	{"all", append(slices.Clip(gentle), expireEarly, keyDeleted, wiped, restored, restored)},
 }
 
 var gentle = []fault{

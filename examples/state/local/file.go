@@ -40,7 +40,7 @@ func openFile(name string, valid func() bool) (*file, error) {
 	whole := int64(0)
 	for in := bufio.NewReader(disk); ; {
 		text, err := in.ReadBytes('\n')
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		var l line

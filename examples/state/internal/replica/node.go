@@ -25,6 +25,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 
@@ -99,9 +100,7 @@ func (n *Node) take(name string, token uint64) (state, error) {
 	}
 	s.Token = token
 	values := make(map[string]string, len(s.Values))
-	for key, value := range s.Values {
-		values[key] = value
-	}
+	maps.Copy(values, s.Values)
 	return state{Token: token, Seq: s.Seq, Values: values}, nil
 }
 
