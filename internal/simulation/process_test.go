@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -301,27 +302,42 @@ func (p *process) belong(random *rand.Rand) {
 		defer mu.Unlock()
 		return random.Int64N(n)
 	}
-	reg, err := p.group.Join(p.ctx, membership.Member{ID: p.id})
-	if err != nil {
-		if p.ctx.Err() == nil {
-			s.t.Errorf("Join of %s: %v", p.id, err)
+	var reg *membership.Registration
+	for again := true; again; {
+		var err error
+		if reg, err = p.group.Join(p.ctx, membership.Member{ID: p.id}); err != nil {
+			if p.ctx.Err() == nil {
+				s.t.Errorf("Join of %s: %v", p.id, err)
+			}
+			return
 		}
-		return
-	}
-	p.reg.Store(reg)
-	s.story.Tell("%s has joined", p.id)
-	err = p.part.Run(p.ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
-		p.run(ctx, slot, draw)
-		return nil
-	})
-	if p.ctx.Err() == nil {
-		s.t.Errorf("Run of the slots of %s: %v", p.id, err)
+		p.reg.Store(reg)
+		s.story.Tell("%s has joined", p.id)
+		err = p.part.Run(p.ctx, reg, func(ctx context.Context, slot *partition.Slot) error {
+			p.run(ctx, slot, draw)
+			return nil
+		})
+		if again = p.ctx.Err() == nil && errors.Is(err, membership.ErrSuperseded) && s.haunted(p); again {
+			s.story.Tell("%s joins again: %v", p.id, err)
+		} else if p.ctx.Err() == nil {
+			s.t.Errorf("Run of the slots of %s: %v", p.id, err)
+		}
 	}
 	if !p.dead.Load() {
 		leaving, cancel := context.WithTimeout(context.Background(), 3*ttl)
 		defer cancel()
 		_ = reg.Leave(leaving)
 	}
+}
+
+// haunted reports whether a process of the same ID crashed while it joined: its
+// entry may come late, and nothing tells it from that of a newer process.
+func (s *simulation) haunted(p *process) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.procs, func(other *process) bool {
+		return other != p && other.id == p.id && other.dead.Load() && other.reg.Load() == nil
+	})
 }
 
 // run runs a slot for as long as it may, and writes under its guard.

@@ -195,6 +195,7 @@ func (s *simulation) takeBackup() {
 func (s *simulation) undo(what fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	unique := s.holds(numbersUnique)
 	s.happens(what)
 	b := &backup{progress: make([]uint64, len(s.offices))}
 	if what == restored {
@@ -214,7 +215,10 @@ func (s *simulation) undo(what fault) {
 	}
 	s.counted.undone(b.value)
 	s.tallied.undone(s, b.shards)
-	s.numbered.fixed = maps.Clone(b.numbers)
+	s.numbered.fixed = nil
+	if unique { // else a process may have left what was reserved while it was not
+		s.numbered.fixed = maps.Clone(b.numbers)
+	}
 }
 
 // happens notes a fault, and what it takes away. The mutex is held.
