@@ -25,9 +25,9 @@ MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
 # UNIT tests the module in a directory; REAL the same on real servers, where
 # one package at a time has the machine to itself.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
-# Under the race detector a seed of this simulation costs six times as much, so
-# there it runs a few, and all without it.
-SEEDS = $(GO) test -C $(1) -count=1 -timeout 10m ./partition -run ^TestSimulation$$ -seeds 2000
+# Under the race detector a seed of these simulations costs six times as much, so
+# there they run a few, and the rest without it.
+SEEDS = $(GO) test -C $(1) -count=1 -timeout 10m ./$(2) -run ^TestSimulation$$ -seeds $(3)
 REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 40m
 
 # The tools module stays outside the workspace, whose versions it would raise.
@@ -53,7 +53,8 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
-		'$(call SEEDS,.)' \
+		'$(call SEEDS,.,partition,2000)' \
+		'$(call SEEDS,.,internal/simulation,500)' \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS) $(BRIDGES) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
 		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \

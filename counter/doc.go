@@ -71,7 +71,7 @@
 // that this process has seen. A process that was not there to see them may
 // issue numbers again that others issued after the backup: for that there is
 // SequenceOptions.MinNumber. A Tally loses what was flushed since the backup,
-// and nothing that was not flushed yet.
+// and may give up the one sum that it sends before it knows of the restore.
 //
 // # What it costs
 //

@@ -106,18 +106,19 @@ type tallied struct {
 // sums are what one process has added.
 type sums struct {
 	added, flushed int64
-	// before is what was added at the first flush of this history. What is under
-	// way when the store goes back may be lost with a document that does not tell
-	// any more; what is added after the next flush is not.
+	// before is what was added at the second flush of this history. The first may
+	// have been acknowledged in the one before, and what is sent next be lost with
+	// a document that does not tell any more; what is sent after that is not.
 	before int64
-	reset  bool // there was none yet
+	reset  int // so many of the two are to come
 }
 
 // flush notes that a flush was acknowledged that began when added was added.
 func (p *sums) flush(added int64) {
 	p.flushed = max(p.flushed, added)
-	if p.reset {
-		p.before, p.reset = p.flushed, false
+	if p.reset > 0 && p.flushed > p.before {
+		p.before = p.flushed
+		p.reset--
 	}
 }
 
@@ -157,7 +158,7 @@ func (c *tallied) undone(s *simulation, shards map[string]int64) {
 	c.base = c.total()
 	c.epoch++
 	for _, p := range s.procs {
-		p.sums.flushed, p.sums.before, p.sums.reset = 0, 0, true
+		p.sums.flushed, p.sums.before, p.sums.reset = 0, 0, 2
 	}
 }
 
