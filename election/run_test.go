@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,11 +338,31 @@ func ephemerals(server *memory.Server) (n int) {
 	return n
 }
 
+// lockedBuffer is written to by goroutines.
+type lockedBuffer struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.content.Write(p)
+}
+
+// take returns what was written since.
+func (b *lockedBuffer) take() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer b.content.Reset()
+	return b.content.String()
+}
+
 // The log tells a leadership that was lost from one that was given up.
 func TestTheEndOfALeadershipHasItsLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
-		var log bytes.Buffer
+		var log lockedBuffer
 		store, err := memory.Open(server, &backend.Options{TTL: ttl, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {
 			t.Fatal(err)
@@ -349,11 +370,9 @@ func TestTheEndOfALeadershipHasItsLevel(t *testing.T) {
 		defer store.Close()
 		want := func(when, level string) {
 			t.Helper()
-			synctest.Wait() // until nobody writes
-			if !strings.Contains(log.String(), "level="+level+" msg=\"leadership ended\"") {
-				t.Errorf("%s, want level %s:\n%s", when, level, &log)
+			if text := log.take(); !strings.Contains(text, "level="+level+" msg=\"leadership ended\"") {
+				t.Errorf("%s, want level %s:\n%s", when, level, text)
 			}
-			log.Reset()
 		}
 		e := candidate(t, store, nil)
 		resign(t, campaign(t, e))

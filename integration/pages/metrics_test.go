@@ -80,19 +80,29 @@ func metricRows(t *testing.T) (rows [][]string) {
 		t.Fatal("docs/operations.md has no table of metrics")
 	}
 	for line := range strings.Lines(after) {
-		line = strings.TrimSpace(line)
-		if !strings.HasPrefix(line, "|") {
+		cells := cellsOf(line)
+		if cells == nil {
 			return rows
-		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
 		}
 		if cells[0] != "---" {
 			rows = append(rows, cells)
 		}
 	}
 	return rows
+}
+
+// cellsOf returns what stands between the bars of a line, nil if it is not of a
+// table.
+func cellsOf(line string) []string {
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "|") {
+		return nil
+	}
+	cells := strings.Split(strings.Trim(line, "|"), "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells
 }
 
 // tellAll calls every field of a trace.

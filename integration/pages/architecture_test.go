@@ -10,30 +10,22 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 const architecture = "docs/architecture.md"
 
-// TestArchitectureNamesWhatIsThere: the files that the page points at and the
-// tests that it names are in the tree, the tests in the package that it says.
+// TestArchitectureNamesWhatIsThere: the tests that the page names are in the
+// package that it says.
 func TestArchitectureNamesWhatIsThere(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(top, architecture))
 	if err != nil {
 		t.Fatal(err)
 	}
-	links, tests := 0, 0
+	tests := 0
 	for n, paragraph := range strings.Split(rows(string(page)), "\n\n") {
-		for _, m := range target.FindAllStringSubmatch(paragraph, -1) {
-			if strings.Contains(m[1], "://") {
-				continue
-			}
-			links++
-			if _, err := os.Stat(filepath.Join(top, "docs", filepath.FromSlash(m[1]))); err != nil {
-				t.Errorf("%s points at %s: %v", architecture, m[1], err)
-			}
-		}
 		all, err := named(paragraph)
 		if err != nil {
 			t.Errorf("%s, paragraph %d: %v", architecture, n, err)
@@ -45,8 +37,8 @@ func TestArchitectureNamesWhatIsThere(t *testing.T) {
 			}
 		}
 	}
-	if links < 50 || tests < 60 {
-		t.Errorf("only %d links and %d tests found: does this test still read the page?", links, tests)
+	if tests < 60 {
+		t.Errorf("only %d tests found: does this test still read the page?", tests)
 	}
 }
 
@@ -58,7 +50,7 @@ func TestEveryRuleHasItsTest(t *testing.T) {
 	}
 	count := 0
 	for line := range strings.Lines(string(page)) {
-		row := cells(line)
+		row := cellsOf(line)
 		if len(row) != 3 || strings.HasPrefix(row[0], "---") || row[2] == "Which test proves it" {
 			continue
 		}
@@ -80,7 +72,6 @@ func TestEveryRuleHasItsTest(t *testing.T) {
 func rows(page string) string { return strings.ReplaceAll(page, "\n|", "\n\n|") }
 
 var (
-	target   = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 	word     = regexp.MustCompile("`([a-z][a-z/]*)`|\\b(Test[A-Z]\\w*)|(?:^|[\\s(])((?:election|counter|membership|partition|checkpoint)/[a-z0-9-]+)")
 	suiteDir = "internal/%stest"
 )
@@ -128,8 +119,8 @@ func (a aTest) there() error {
 			case *ast.FuncDecl:
 				found = found || a.function != "" && n.Recv == nil && n.Name.Name == a.function
 			case *ast.BasicLit:
-				s, literal := text(n)
-				found = found || literal && a.scenario != "" && s == a.scenario
+				s, err := strconv.Unquote(n.Value)
+				found = found || n.Kind == token.STRING && err == nil && a.scenario != "" && s == a.scenario
 			}
 			return true
 		})
