@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -146,22 +145,23 @@ func connectEtcd(dial dialer, addrs []string) (driver.Driver, func() error, erro
 // connectConsul connects to the first of the addresses, as to the one agent
 // that a process has beside it.
 func connectConsul(dial dialer, addrs []string) (driver.Driver, func() error, error) {
-	config := &api.Config{Address: addrs[0]}
+	config := api.DefaultConfig()
+	config.Address = addrs[0]
 	if dial != nil {
-		config.Transport = &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute}
+		config.Transport.DialContext = dial
 	}
 	client, err := api.NewClient(config)
 	if err != nil {
 		return nil, nil, err
 	}
 	d, err := consul.NewDriver(client, nil)
-	return d, noClient, err
+	return d, func() error {
+		config.Transport.CloseIdleConnections()
+		return nil
+	}, err
 }
 
 func connectZooKeeper(dial dialer, addrs []string) (driver.Driver, func() error, error) {
 	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick, Dial: dial})
-	return d, noClient, err
+	return d, func() error { return nil }, err // the driver is its own client
 }
-
-// noClient closes a client that has nothing to close.
-func noClient() error { return nil }
