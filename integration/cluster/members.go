@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -16,10 +17,26 @@ func (s *etcdStore) expel(ctx context.Context, n *Node) error {
 	if err != nil || member == 0 {
 		return err
 	}
-	if _, err := client.MemberRemove(ctx, member); err != nil {
+	err = healthy(ctx, func() error {
+		_, err := client.MemberRemove(ctx, member)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("removing the member: %w", err)
 	}
 	return nil
+}
+
+// healthy asks for a change of the members until it is not refused for want of
+// health: for some seconds after a member has come, etcd refuses the next.
+func healthy(ctx context.Context, change func() error) error {
+	return poll(ctx, func() (bool, error) {
+		err := change()
+		if errors.Is(err, rpctypes.ErrUnhealthy) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 }
 
 // readmit replaces the member by a new one with the same name and address.
@@ -31,7 +48,11 @@ func (s *etcdStore) readmit(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.MemberAdd(ctx, []string{"http://" + hostPort(n.ports[etcdPeer])}); err != nil {
+	err = healthy(ctx, func() error {
+		_, err := client.MemberAdd(ctx, []string{"http://" + hostPort(n.ports[etcdPeer])})
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("adding the member: %w", err)
 	}
 	n.joins = true
