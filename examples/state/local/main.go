@@ -19,7 +19,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -195,16 +194,7 @@ func (l *local) fetch(ctx context.Context, slot int, home string) error {
 
 func (l *local) handler() http.Handler {
 	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, r *http.Request, forward bool) {
-		text, err := l.answer(w, r, forward)
-		if err != nil {
-			web.Fail(w, err)
-			return
-		}
-		_, _ = w.Write(text)
-	}
-	mux.HandleFunc("/values/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, true) })
-	mux.HandleFunc("/own/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, false) })
+	web.Values(mux, l.answer)
 	mux.HandleFunc("GET /slots/{slot}", func(w http.ResponseWriter, r *http.Request) {
 		slot, err := strconv.Atoi(r.PathValue("slot"))
 		l.mu.Lock()
@@ -220,29 +210,22 @@ func (l *local) handler() http.Handler {
 }
 
 // answer reads or writes a value here, or where it is.
-func (l *local) answer(w http.ResponseWriter, r *http.Request, forward bool) ([]byte, error) {
-	key := r.PathValue("key")
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, web.Limit))
-	if err != nil {
-		return nil, &web.StatusError{Code: http.StatusBadRequest, Text: err.Error()}
-	}
+func (l *local) answer(ctx context.Context, asked web.Asked) ([]byte, error) {
 	l.mu.Lock()
-	f := l.open[l.parts.Slot(key)]
+	f := l.open[l.parts.Slot(asked.Key)]
 	l.mu.Unlock()
-	owner, known := l.parts.Owner(key)
+	owner, known := l.parts.Owner(asked.Key)
 	switch {
-	case f == nil && forward && known && owner.ID != l.id:
-		return web.Do(r.Context(), r.Method, "http://"+owner.Addr+"/own/"+url.PathEscape(key), body)
+	case f == nil && asked.Forward && known && owner.ID != l.id:
+		return asked.SendTo(ctx, owner.Addr)
 	case f == nil:
-		return nil, fmt.Errorf("the host of %q is away", key)
-	case r.Method == http.MethodPut:
-		return nil, f.put(key, string(body))
-	case r.Method != http.MethodGet:
-		return nil, &web.StatusError{Code: http.StatusMethodNotAllowed, Text: "want GET or PUT"}
+		return nil, fmt.Errorf("the host of %q is away", asked.Key)
+	case asked.Put:
+		return nil, f.put(asked.Key, string(asked.Body))
 	}
-	value, found, err := f.get(key)
+	value, found, err := f.get(asked.Key)
 	if err == nil && !found {
-		err = &web.StatusError{Code: http.StatusNotFound, Text: "no such value"}
+		err = web.ErrNoValue
 	}
 	return []byte(value), err
 }

@@ -14,7 +14,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -118,48 +117,32 @@ func (m *memory) serve(ctx context.Context, slot *partition.Slot) error {
 func (m *memory) handler() http.Handler {
 	mux := http.NewServeMux()
 	m.node.Handle(mux)
-	answer := func(w http.ResponseWriter, r *http.Request, forward bool) {
-		text, err := m.answer(w, r, forward)
-		if err != nil {
-			web.Fail(w, err)
-			return
-		}
-		_, _ = w.Write(text)
-	}
-	mux.HandleFunc("/values/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, true) })
-	mux.HandleFunc("/own/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, false) })
+	web.Values(mux, m.answer)
 	return mux
 }
 
 // answer reads or writes a value here, or where it is.
-func (m *memory) answer(w http.ResponseWriter, r *http.Request, forward bool) ([]byte, error) {
-	key := r.PathValue("key")
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, web.Limit))
-	if err != nil {
-		return nil, &web.StatusError{Code: http.StatusBadRequest, Text: err.Error()}
-	}
+func (m *memory) answer(ctx context.Context, asked web.Asked) ([]byte, error) {
 	m.mu.Lock()
-	own, here := m.own[m.parts.Slot(key)]
+	own, here := m.own[m.parts.Slot(asked.Key)]
 	m.mu.Unlock()
-	owner, known := m.parts.Owner(key)
+	owner, known := m.parts.Owner(asked.Key)
 	switch {
-	case !here && forward && known && owner.ID != m.id:
-		return web.Do(r.Context(), r.Method, "http://"+owner.Addr+"/own/"+url.PathEscape(key), body)
+	case !here && asked.Forward && known && owner.ID != m.id:
+		return asked.SendTo(ctx, owner.Addr)
 	case !here:
-		return nil, fmt.Errorf("nobody is known to have %q, try again", key)
-	case r.Method == http.MethodPut:
-		return nil, own.shard.Put(r.Context(), key, string(body))
-	case r.Method != http.MethodGet:
-		return nil, &web.StatusError{Code: http.StatusMethodNotAllowed, Text: "want GET or PUT"}
+		return nil, fmt.Errorf("nobody is known to have %q, try again", asked.Key)
+	case asked.Put:
+		return nil, own.shard.Put(ctx, asked.Key, string(asked.Body))
 	}
-	value, found, err := own.shard.Get(key)
+	value, found, err := own.shard.Get(asked.Key)
 	switch {
 	case err != nil:
 		return nil, err
 	case !own.slot.Valid(): // asked last: it may be another's by now, and newer there
 		return nil, fmt.Errorf("slot %d is not this process's any more", own.slot.Number())
 	case !found:
-		return nil, &web.StatusError{Code: http.StatusNotFound, Text: "no such value"}
+		return nil, web.ErrNoValue
 	}
 	return []byte(value), nil
 }

@@ -17,7 +17,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"sync"
 
@@ -115,51 +114,35 @@ func (s *standby) set(lead *election.Leadership, all *replica.Shard) {
 func (s *standby) handler() http.Handler {
 	mux := http.NewServeMux()
 	s.node.Handle(mux)
-	answer := func(w http.ResponseWriter, r *http.Request, forward bool) {
-		text, err := s.answer(w, r, forward)
-		if err != nil {
-			web.Fail(w, err)
-			return
-		}
-		_, _ = w.Write(text)
-	}
-	mux.HandleFunc("/values/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, true) })
-	mux.HandleFunc("/own/{key}", func(w http.ResponseWriter, r *http.Request) { answer(w, r, false) })
+	web.Values(mux, s.answer)
 	return mux
 }
 
 // answer reads or writes a value here, or at the primary.
-func (s *standby) answer(w http.ResponseWriter, r *http.Request, forward bool) ([]byte, error) {
-	key := r.PathValue("key")
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, web.Limit))
-	if err != nil {
-		return nil, &web.StatusError{Code: http.StatusBadRequest, Text: err.Error()}
-	}
+func (s *standby) answer(ctx context.Context, asked web.Asked) ([]byte, error) {
 	s.mu.Lock()
 	lead, all := s.lead, s.all
 	s.mu.Unlock()
 	switch {
-	case all == nil && !forward:
+	case all == nil && !asked.Forward:
 		return nil, fmt.Errorf("%s is not the primary", s.id)
 	case all == nil:
-		primary, err := s.elect.Leader(r.Context())
+		primary, err := s.elect.Leader(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return web.Do(r.Context(), r.Method, "http://"+primary.ID+"/own/"+url.PathEscape(key), body)
-	case r.Method == http.MethodPut:
-		return nil, all.Put(r.Context(), key, string(body))
-	case r.Method != http.MethodGet:
-		return nil, &web.StatusError{Code: http.StatusMethodNotAllowed, Text: "want GET or PUT"}
+		return asked.SendTo(ctx, primary.ID)
+	case asked.Put:
+		return nil, all.Put(ctx, asked.Key, string(asked.Body))
 	}
-	value, found, err := all.Get(key)
+	value, found, err := all.Get(asked.Key)
 	switch {
 	case err != nil:
 		return nil, err
 	case !lead.Valid(): // asked last: another may be the primary by now, and have newer
 		return nil, fmt.Errorf("%s is not the primary any more", s.id)
 	case !found:
-		return nil, &web.StatusError{Code: http.StatusNotFound, Text: "no such value"}
+		return nil, web.ErrNoValue
 	}
 	return []byte(value), nil
 }
