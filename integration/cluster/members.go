@@ -55,6 +55,8 @@ func (s *etcdStore) readmit(ctx context.Context, n *Node) error {
 	if err != nil {
 		return fmt.Errorf("adding the member: %w", err)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.joins = true
 	return nil
 }

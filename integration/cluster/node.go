@@ -80,9 +80,13 @@ func (n *Node) Running() bool {
 
 // Launch starts the server on the data that it has, and does not wait for it
 // to serve. It is an error if it runs already.
-func (n *Node) Launch() error {
+func (n *Node) Launch() error { return n.launch(nil) }
+
+func (n *Node) launch(edit func(config string) string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.edit = edit
+	defer func() { n.edit = nil }()
 	if n.runs() {
 		return fmt.Errorf("%s runs already", n.name)
 	}
@@ -104,11 +108,7 @@ func (n *Node) Launch() error {
 // LaunchWrong launches the server as Launch does, with a configuration that
 // somebody got wrong: edit is given the right one. The next start is right
 // again.
-func (n *Node) LaunchWrong(edit func(config string) string) error {
-	n.edit = edit
-	defer func() { n.edit = nil }()
-	return n.Launch()
-}
+func (n *Node) LaunchWrong(edit func(config string) string) error { return n.launch(edit) }
 
 // Start starts the server on the data that it has, at the same ports, and
 // returns when it serves: when it has found its place in a quorum. It fails

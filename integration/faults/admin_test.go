@@ -28,6 +28,9 @@ type admin interface {
 	end(ctx context.Context, session string) error
 	// sessions counts those that there are, but for the operator's.
 	sessions(ctx context.Context) (int, error)
+	// close closes the client, which would go on to connect to addresses that
+	// others have by then. Nothing else is called any more.
+	close()
 }
 
 var admins = map[string]func(*cluster.Cluster) admin{
@@ -74,6 +77,8 @@ func (a *etcdAdmin) sessions(ctx context.Context) (int, error) {
 	}
 	return len(leases.Leases), nil
 }
+
+func (a *etcdAdmin) close() { _ = a.client.Close() }
 
 type consulAdmin struct{ clients []*api.Client }
 
@@ -130,6 +135,8 @@ func (a *consulAdmin) sessions(ctx context.Context) (n int, err error) {
 	})
 	return n, err
 }
+
+func (a *consulAdmin) close() {} // it keeps no connection
 
 // zooAdmin connects anew, to the next server, after each failure.
 type zooAdmin struct {
@@ -195,4 +202,10 @@ func (a *zooAdmin) sessions(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("the leader's dump: %q", dump)
 	}
 	return strings.Count(owners, "\n0x"), nil
+}
+
+func (a *zooAdmin) close() {
+	if a.conn != nil {
+		a.conn.Close()
+	}
 }

@@ -22,6 +22,14 @@ func TestCheckers(t *testing.T) {
 		}
 		return lines
 	}
+	d := judge.SomeDelta()
+	during := func(value int64) (lines []string) {
+		for i := range int64(20) {
+			value += d
+			lines = append(lines, add(added, 61+i%5, 66, d, value)...)
+		}
+		return lines
+	}
 	owns := func(what string, token uint64, from, to int64) []string {
 		return []string{text(from, valid, what, token, 0, 0), text(to, valid, what, token, 0, 0)}
 	}
@@ -71,6 +79,14 @@ func TestCheckers(t *testing.T) {
 			name: "an add before the backup lost", kind: back, back: &restore,
 			lines: [][]string{add(added, 10, 11, a, a), add(added, 80, 81, c, c)}, wrong: "the counter",
 		},
+		{
+			name: "many adds while the store goes back", kind: back, back: &restore,
+			lines: [][]string{append(add(added, 10, 11, a, a), add(added, 25, 26, b, a+b)...), add(added, 40, 41, c, a+b+c), during(a + b), add(added, 80, 81, c, a+b+20*d+c)},
+		},
+		{
+			name: "one of many adds while the store goes back twice", kind: back, back: &restore,
+			lines: [][]string{append(add(added, 10, 11, a, a), add(added, 25, 26, b, a+b)...), during(a + b), add(added, 80, 81, c, a+b+21*d+c)}, wrong: "the counter",
+		},
 		{name: "numbers", lines: [][]string{{text(1, numbered, shared, 1, 0, 1)}, {text(2, numbered, shared, 2, 0, 1)}}},
 		{name: "a number twice", lines: [][]string{{text(1, numbered, shared, 1, 0, 1)}, {text(2, numbered, shared, 1, 0, 1)}}, wrong: "which"},
 		{name: "a number below", lines: [][]string{{text(1, numbered, shared, 2, 0, 1), text(2, numbered, shared, 1, 0, 1)}}, wrong: "after"},
@@ -118,9 +134,29 @@ func TestCheckers(t *testing.T) {
 			h.goesBack(*test.back)
 			h.wentBack(test.back.end)
 		}
-		h.judge(0, 100, test.kind)
+		h.judge(100, test.kind)
 		if got := strings.Join(h.wrong, "; "); (got == "") != (test.wrong == "") || !strings.Contains(got, test.wrong) {
 			t.Errorf("%s: %q", test.name, got)
+		}
+	}
+}
+
+// TestNothingEscapesBetweenRounds: what happens while a round is judged is
+// judged with the next, and a late write when it is known who had begun by then.
+func TestNothingEscapesBetweenRounds(t *testing.T) {
+	h := newHistory()
+	add := func(process int, l line) { h.add(process, fmt.Sprint("process ", process), l) }
+	add(0, line{at: 10, kind: valid, what: plain, token: 1})
+	add(0, line{at: 40, kind: saved, value: 7, begin: 39})
+	add(0, line{at: 62, kind: staleApplied, what: plain, token: 1, begin: 61}) // read, though it is beyond the cut
+	h.judge(50, kind{})
+	add(1, line{at: 55, kind: valid, what: plain, token: 2})
+	add(1, line{at: 58, kind: claimed, value: 6, begin: 57, token: 2})
+	add(0, line{at: 56, kind: valid, what: plain, token: 1})
+	h.judge(100, kind{})
+	for _, want := range []string{"was valid", "the checkpoint", "a write under token 1"} {
+		if got := strings.Join(h.wrong, "; "); !strings.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -76,12 +77,29 @@ func do(tk task, logger *slog.Logger) error {
 func leaked(before int) error {
 	for deadline := time.Now().Add(3 * time.Second); runtime.NumGoroutine() > before; {
 		if time.Now().After(deadline) {
-			stacks := make([]byte, 1<<16)
-			return fmt.Errorf("%d goroutines are left of %d:\n%s", runtime.NumGoroutine()-before, before, stacks[:runtime.Stack(stacks, true)])
+			return fmt.Errorf("there are %d goroutines, and were %d: %s", runtime.NumGoroutine(), before, goroutines())
 		}
 		pause(10 * time.Millisecond)
 	}
 	return nil
+}
+
+// goroutines counts those that there are, by what began them.
+func goroutines() string {
+	stacks := make([]byte, 1<<22)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	count := make(map[string]int)
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		lines := strings.Split(strings.TrimSpace(stack), "\n")
+		creator, _, _ := strings.Cut(lines[max(len(lines)-2, 0)], " in goroutine ")
+		count[creator+" at "+strings.TrimSpace(lines[len(lines)-1])]++
+	}
+	var all []string
+	for creator, n := range count {
+		all = append(all, fmt.Sprintf("%d %s", n, creator))
+	}
+	slices.Sort(all)
+	return strings.Join(all, "; ")
 }
 
 // pause lets time pass.

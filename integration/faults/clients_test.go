@@ -122,7 +122,6 @@ func clientPaused(_ context.Context, r *run) error {
 func clientKilled(_ context.Context, r *run) error {
 	p := r.someone()
 	p.Kill()
-	p.killed = true
 	pause(r.either())
 	_, err := r.start(p.id, p)
 	r.heals()

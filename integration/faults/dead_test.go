@@ -20,6 +20,9 @@ import (
 func (r *run) closesDead(ctx context.Context) {
 	r.t.Helper()
 	r.probe.stop()
+	for _, p := range r.clients {
+		p.net.Close() // what is left in it is of clients that have ended
+	}
 	if err := r.store.Close(); err != nil {
 		r.t.Errorf("closing the checker's Store: %v", err)
 	}

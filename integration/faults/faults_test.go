@@ -78,6 +78,9 @@ func runFaults(t *testing.T, store string) {
 	for _, wrong := range r.h.wrong[before:] {
 		t.Errorf("at the end: %s", wrong)
 	}
+	if all := rounds > 0 && os.Getenv("QUORATE_KINDS") == ""; all && r.h.fenced == 0 {
+		t.Error("no write under an old term was ever tried")
+	}
 	r.closesDead(ctx)
 	t.Logf("%d adds, %d numbers, %d steps of the checkpoint, %d tenures, %d late writes refused\n%v",
 		len(r.h.calls), len(r.h.numbers), len(r.h.progress), len(r.h.tenures), r.h.fenced, s)

@@ -21,6 +21,7 @@ type history struct {
 	progress  []step
 	processes map[string]*seen
 	rewinds   []rewind
+	judged    int64 // up to when
 	wrong     []string
 }
 
@@ -151,17 +152,18 @@ func (h *history) goesBack(r rewind) {
 // wentBack takes in that it has.
 func (h *history) wentBack(end int64) { h.rewinds[len(h.rewinds)-1].end = end }
 
-// judge says what is wrong since a time, at which everything was well: of what
-// ended before cut, up to which all journals are complete. What the kind of
-// fault in between allows is no fault of the library.
-func (h *history) judge(since, cut int64, k kind) (longest map[string]int64) {
-	longest = h.judgeTenures(since, k)
-	h.judgeProgress(since, cut)
+// judge says what is wrong since it did so last, up to cut, before which all
+// journals are complete. What the kind of fault in between allows is no fault of
+// the library.
+func (h *history) judge(cut int64, k kind) (longest map[string]int64) {
+	longest = h.judgeTenures(h.judged, cut, k)
+	h.judgeProgress(h.judged, cut)
 	h.judgeAdds(cut, nil)
+	h.judged = cut
 	return longest
 }
 
-func (h *history) judgeTenures(since int64, k kind) (longest map[string]int64) {
+func (h *history) judgeTenures(since, cut int64, k kind) (longest map[string]int64) {
 	longest = make(map[string]int64)
 	var all []*judge.Tenure
 	for _, t := range h.tenures {
@@ -179,14 +181,19 @@ func (h *history) judgeTenures(since int64, k kind) (longest map[string]int64) {
 			h.complain("%v", r)
 		}
 	}
-	for _, l := range h.lates {
+	lates := h.lates
+	h.lates = nil
+	for _, l := range lates {
+		if l.begin >= cut {
+			h.lates = append(h.lates, l) // who had begun by then may not be known yet
+			continue
+		}
 		for _, t := range all {
 			if t.What == l.what && t.Token > l.token && t.First < l.begin && !h.rewoundBetween(t.First, l.begin) {
 				h.complain("a write under token %d of %s was applied after %v had begun", l.token, l.what, t)
 			}
 		}
 	}
-	h.lates = nil
 	// After the store went back tokens grow again.
 	if n := len(h.rewinds); n > 0 && h.rewinds[n-1].begin > since {
 		last := make(map[string]*judge.Tenure)
@@ -222,7 +229,7 @@ func (h *history) rewoundBetween(a, b int64) bool {
 // judgeProgress holds each claim against the saves before it.
 func (h *history) judgeProgress(since, cut int64) {
 	for _, c := range h.progress {
-		if c.kind != claimed || c.at < since || c.at > cut {
+		if c.kind != claimed || c.at < since || c.at >= cut {
 			continue
 		}
 		low, high := h.progressBetween(c.begin, c.at)
@@ -263,7 +270,7 @@ func (h *history) judgeAdds(cut int64, final *int64) {
 		r = h.rewinds[n-1]
 		bases = h.bases(r)
 	}
-	var calls []judge.Call
+	var calls, either []judge.Call // either: of before, or since
 	most := int64(0)
 	for _, p := range h.calls {
 		c := *p
@@ -272,8 +279,9 @@ func (h *history) judgeAdds(cut int64, final *int64) {
 			c.Doubt, c.Never, c.Result, c.End = true, false, 0, 1<<62
 		case c.End < r.begin && !c.Doubt:
 			continue // of before
-		case c.Begin < r.end:
-			c.Doubt = !c.Never // may be of either
+		case c.Begin < r.end && !c.Doubt && !c.Never:
+			either = append(either, c)
+			continue
 		}
 		if !c.Doubt && !c.Never {
 			most = max(most, c.Result)
@@ -282,15 +290,36 @@ func (h *history) judgeAdds(cut int64, final *int64) {
 	}
 	var sum judge.Sum
 	for _, base := range bases {
-		end := max(most, base)
+		all, last := since(either, base)
+		all = append(all, calls...)
+		end := max(most, last)
 		if final != nil {
 			end = *final
 		}
-		if sum = judge.Adds(calls, base, end); !sum.Wrong() {
+		if sum = judge.Adds(all, base, end); !sum.Wrong() {
 			return
 		}
 	}
 	h.complain("the counter, from one of %d: %v; %s", bases, sum, sum.First)
+}
+
+// since decides of adds that were acknowledged around the time at which the
+// store went back which of them were since: those that follow from what the
+// backup had, one upon the other, the last of which made it last. Of the rest it
+// is not known.
+func since(either []judge.Call, base int64) (calls []judge.Call, last int64) {
+	for _, c := range either {
+		c.Doubt = true
+		calls = append(calls, c)
+	}
+	for {
+		next := slices.IndexFunc(calls, func(c judge.Call) bool { return c.Doubt && c.Result == base+c.Delta })
+		if next < 0 {
+			return calls, base
+		}
+		calls[next].Doubt = false
+		base = calls[next].Result
+	}
 }
 
 // bases returns what the counter may have been in the backup: what it was

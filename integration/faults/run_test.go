@@ -46,7 +46,6 @@ type process struct {
 	name    string // of the process: another when the client is started again
 	net     *cluster.Proxies
 	journal reader
-	killed  bool
 }
 
 func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed uint64) *run {
@@ -65,6 +64,7 @@ func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed u
 		}
 	})
 	r.admin = admins[store](r.cluster)
+	t.Cleanup(r.admin.close)
 	r.probe = startProbe(r.admin)
 	t.Cleanup(r.probe.stop)
 	if r.store, err = r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: namespace, TTL: 10 * time.Second}); err != nil {
@@ -218,7 +218,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	}
 	// What undoing the fault did in the end may have disturbed once more.
 	r.recover(ctx, rig.Now(), k)
-	o.longest = r.h.judge(began, r.read(), k)
+	o.longest = r.h.judge(r.read(), k)
 	o.wrong = slices.Clone(r.h.wrong[before:])
 	return o
 }
@@ -244,7 +244,8 @@ func (r *run) finish(ctx context.Context) {
 			r.h.complain("%s ended with %v", p.name, errs[i])
 		}
 	}
-	r.read()
+	// One after the other had what the last one gave up.
+	r.h.judge(r.read(), kind{name: "end"})
 	value, err := r.counter().Value(ctx)
 	if err != nil {
 		r.t.Fatal(err)

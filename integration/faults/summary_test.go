@@ -87,11 +87,28 @@ func (s *summary) write(page string) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("%s has no marks %q", page, first)
 	}
-	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	commit, err := commit()
 	if err != nil {
 		return fmt.Errorf("naming the commit: %w", err)
 	}
-	head := fmt.Sprintf("\nCommit %s, %s, seed %d, %v.\n\n", strings.TrimSpace(string(commit)),
+	head := fmt.Sprintf("\nCommit %s, %s, seed %d, %v.\n\n", commit,
 		s.began.Format(time.DateOnly), s.seed, time.Since(s.began).Round(time.Second))
 	return os.WriteFile(page, []byte(before+first+head+s.String()+"\n"+last+after), 0o600)
+}
+
+// commit names the one that is checked out, and says so if more than pages has
+// changed since: the tables of the other stores are in the same page.
+func commit() (string, error) {
+	name, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "", err
+	}
+	changed, err := exec.Command("git", "status", "--porcelain", "--", ":/", ":(exclude,top)docs").Output()
+	if err != nil {
+		return "", err
+	}
+	if len(changed) > 0 {
+		return strings.TrimSpace(string(name)) + " with changes", nil
+	}
+	return strings.TrimSpace(string(name)), nil
 }
