@@ -84,6 +84,7 @@ type simulation struct {
 	// nobody ran anything: by then no claims may have stood in the store, and
 	// nobody there who remembered the highest epoch, so that tokens may repeat.
 	deleted, forgotten bool
+	calmed             atomic.Bool // all faults have ended, of the bodies too
 }
 
 type simProcess struct {
@@ -205,8 +206,8 @@ func (s *simulation) body(ctx context.Context, p *simProcess, slot *partition.Sl
 			return nil
 		case <-timer.C:
 		}
-		if draw(20) == 0 {
-			return nil // had enough: is started again
+		if draw(20) == 0 && !s.calmed.Load() {
+			return nil // had enough: is started again, and given up in the end
 		}
 		key := fmt.Sprintf("data/%d-%s-%d-%d-%d", span.slot, p.id, span.token, i, span.start.UnixNano())
 		_, _ = p.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, slot.Guard())
@@ -350,6 +351,7 @@ func (s *simulation) crash(p *simProcess) {
 // calm ends all faults.
 func (s *simulation) calm() {
 	s.tell("all faults end")
+	s.calmed.Store(true)
 	s.server.SetDown(false)
 	for _, p := range s.procs {
 		p.faults.Chaos(0, faults.Rates{})
@@ -370,31 +372,19 @@ func (s *simulation) recovered() {
 		patience += ttl
 	}
 	time.Sleep(patience)
-	for range 20 {
-		s.mu.Lock()
-		running := make(map[int][]string)
-		for _, span := range s.spans {
-			if span.end.IsZero() {
-				running[span.slot] = append(running[span.slot], span.p.id)
-			}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	running := make(map[int][]string)
+	for _, span := range s.spans {
+		if span.end.IsZero() {
+			running[span.slot] = append(running[span.slot], span.p.id)
 		}
-		s.mu.Unlock()
-		missing := 0
-		for k := range simSlots {
-			switch len(running[k]) {
-			case 0:
-				missing++ // a body that had enough is started again in a moment
-			case 1:
-			default:
-				s.t.Errorf("slot %d is run by %v after all faults ended", k, running[k])
-			}
-		}
-		if missing == 0 {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
 	}
-	s.t.Errorf("%v after the last fault not all slots are run", patience)
+	for k := range simSlots {
+		if n := len(running[k]); n != 1 {
+			s.t.Errorf("%v after the last fault slot %d is run by %d: %v", patience, k, n, running[k])
+		}
+	}
 }
 
 // stopAll ends the processes and checks that they leave nothing.

@@ -151,6 +151,7 @@ func (p *process) leave() {
 // calm ends all faults, save that who crashed stays away.
 func (s *simulation) calm() {
 	s.story.Tell("all faults end")
+	s.calmed.Store(true)
 	s.server.SetDown(false)
 	for _, p := range s.procs {
 		p.faults.Chaos(0, noFaults)

@@ -362,8 +362,8 @@ func (p *process) run(ctx context.Context, slot *partition.Slot, draw func(int64
 			}
 			return
 		}
-		if draw(20) == 0 {
-			return // had enough: is started again
+		if draw(20) == 0 && !s.calmed.Load() {
+			return // had enough: is started again, and given up in the end
 		}
 		key := fmt.Sprintf("data/slot/%d/%s/%d-%d", slot.Number(), sp.by, serial, i)
 		_, _ = p.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, slot.Guard())

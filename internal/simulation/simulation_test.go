@@ -61,7 +61,8 @@ type simulation struct {
 	counts [faultKinds]int
 	backup *backup
 	ending sync.WaitGroup // processes that end
-	quiet  atomic.Bool    // all faults have ended for long
+	calmed atomic.Bool    // all faults have ended, those of bodies too
+	quiet  atomic.Bool    // and for long
 
 	mu       sync.Mutex // also orders the commits
 	procs    []*process
