@@ -146,6 +146,9 @@ func (k *keeper) set(session *Session, running bool, failed error) {
 func (k *keeper) run() {
 	defer close(k.done)
 	var failing bool
+	var lost *Session // not known to be gone from the store
+	var revokes sync.WaitGroup
+	defer revokes.Wait()
 	for attempt := 0; ; attempt++ {
 		session, err := k.grant()
 		granted := trust.Now()
@@ -171,6 +174,9 @@ func (k *keeper) run() {
 			}
 		default:
 			failing = false
+			if old := lost; old != nil { // what it left stands in the way of what comes now
+				revokes.Go(func() { k.revoke(old, k.store.opts.CallTimeout) })
+			}
 			k.set(session, true, nil)
 			k.keep(session)
 			if k.store.life.Err() != nil {
@@ -183,7 +189,10 @@ func (k *keeper) run() {
 				attempt = 0
 				pause = fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
 			}
-			k.retire(session)
+			lost = nil
+			if !k.retire(session) {
+				lost = session
+			}
 		}
 		if sleep(k.store.life, pause) != nil {
 			return
@@ -327,25 +336,29 @@ func (k *keeper) reportLost(session *Session) {
 // retire revokes a session that is over, so that its keys do not stand in the
 // way until they expire. Not before what ran under it has stopped, though, or
 // its keys may be gone anyway: the store giving the keys to others is what
-// starts others.
-func (k *keeper) retire(session *Session) {
+// starts others. It reports whether the store has answered: where it is away,
+// run asks again as soon as it is back.
+func (k *keeper) retire(session *Session) bool {
 	timer := time.NewTimer(max(session.expiry(), 0))
 	defer timer.Stop()
 	select {
 	case <-session.unheld():
 	case <-timer.C:
 	case <-k.store.life.Done():
-		return // close revokes it
+		return false // close revokes it
 	}
-	k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
+	return k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
 }
 
-func (k *keeper) revoke(session *Session, timeout time.Duration) {
+// revoke reports whether the store said that the session is gone.
+func (k *keeper) revoke(session *Session, timeout time.Duration) bool {
 	ctx, cancel := context.WithTimeout(k.store.life, timeout)
 	defer cancel()
-	if err := session.lease.Revoke(ctx); err != nil {
-		k.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
+	err := session.lease.Revoke(ctx)
+	if err != nil {
+		k.store.opts.Logger.Debug("session not revoked", "session", session.ID(), "error", err)
 	}
+	return err == nil
 }
 
 // close is called once the Store's life has ended.

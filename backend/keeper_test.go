@@ -299,6 +299,45 @@ func TestTheLostIsRevokedBeforeTheNextIsGranted(t *testing.T) {
 	}
 }
 
+func TestALostSessionIsRevokedOnceTheStoreIsBack(t *testing.T) {
+	// Catches: its keys in the way of what comes under the next, until the store
+	// expires it, which may take longer than the outage and its TTL.
+	bubble(t, func(t *testing.T, _ *memory.Server) {
+		first, second := newLease("first", ttl), newLease("second", ttl)
+		var away atomic.Bool
+		unless := func() error {
+			if away.Load() {
+				return driver.ErrUnavailable
+			}
+			return nil
+		}
+		first.renew = func(context.Context) (time.Duration, error) { return ttl, unless() }
+		first.revoke = func(context.Context) error { return unless() }
+		d := granting(first, second)
+		grant := d.grant
+		d.grant = func(ctx context.Context, ttl time.Duration) (driver.Lease, error) {
+			if err := unless(); err != nil {
+				return nil, err
+			}
+			return grant(ctx, ttl)
+		}
+		s := over(t, d, nil)
+		held := session(t, s)
+		away.Store(true)
+		<-held.Context().Done()
+		time.Sleep(time.Second)
+		if n := first.revoked.Load(); n != 1 {
+			t.Errorf("revoked %d times while the store was away", n)
+		}
+		away.Store(false)
+		wantString(t, "next session", session(t, s).ID(), "second")
+		synctest.Wait()
+		if n := first.revoked.Load(); n != 2 {
+			t.Errorf("revoked %d times by when the next session was handed out", n)
+		}
+	})
+}
+
 func TestALostSessionThatCannotBeRevokedHoldsUpNobody(t *testing.T) {
 	// Catches: a revoke without a bound.
 	bubble(t, func(t *testing.T, _ *memory.Server) {
