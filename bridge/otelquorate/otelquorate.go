@@ -44,7 +44,8 @@ type Options struct {
 }
 
 // Bridge counts what Traces tell. One Bridge may serve any number of Stores,
-// whose numbers add up.
+// whose numbers add up; the gauge of trust left shows whichever renewed last.
+// Its Trace may be called concurrently.
 type Bridge struct{ trace *backend.Trace }
 
 // New returns a Bridge whose instruments are of this provider. A nil one is

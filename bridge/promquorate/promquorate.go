@@ -33,7 +33,8 @@ type Options struct {
 }
 
 // Bridge counts what Traces tell. One Bridge may serve any number of Stores,
-// whose numbers add up. Its methods may be called concurrently.
+// whose numbers add up; the gauge of trust left shows whichever renewed last.
+// Its methods and its Trace may be called concurrently.
 type Bridge struct {
 	trace   *backend.Trace
 	metrics metrics
