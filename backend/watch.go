@@ -24,24 +24,24 @@ const (
 // Any number of Watchers of one target cost the store a single watch. A
 // Watcher is for one goroutine at a time.
 type Watcher struct {
-	store  *Store
-	shared []*sharedWatch
-	shown  [][]Entry     // as of the last Next
-	news   chan struct{} // one token: something changed since then
+	store *Store
+	news  chan struct{} // one token: something changed since the last Next
 
 	mu      sync.Mutex
-	entries [][]Entry
-	refused error  // why the store will not have a watch
-	pending int    // targets that have not been read yet
-	read    []bool // which have been
-	since   []int  // the first run of the shared watch that counts
-	links   []link // to the store, per target
+	targets []watched // the slice is never changed, shared and shown are not guarded
+	refused error     // why the store will not have a watch
+	pending int       // targets that have not been read yet
 }
 
-// link says whether a watch is up, and since when it is or is not.
-type link struct {
-	up    bool
-	since time.Time
+// watched is one target of a Watcher.
+type watched struct {
+	shared  *sharedWatch
+	shown   []Entry // as of the last Next
+	entries []Entry
+	read    bool      // it has been
+	since   int       // the first run of the shared watch that counts
+	up      bool      // its watch is, as far as this process knows
+	changed time.Time // when up did
 }
 
 // Watch begins to watch targets. Close must be called in the end. It does no
@@ -50,19 +50,9 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 	if err := driver.CheckTargets(s.fullTargets(targets)...); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
-	w := &Watcher{
-		store:   s,
-		shared:  make([]*sharedWatch, len(targets)),
-		news:    make(chan struct{}, 1),
-		shown:   make([][]Entry, len(targets)),
-		entries: make([][]Entry, len(targets)),
-		pending: len(targets),
-		read:    make([]bool, len(targets)),
-		since:   make([]int, len(targets)),
-		links:   make([]link, len(targets)),
-	}
+	w := &Watcher{store: s, news: make(chan struct{}, 1), targets: make([]watched, len(targets)), pending: len(targets)}
 	for i, t := range targets {
-		w.links[i].since = time.Now()
+		w.targets[i].changed = time.Now()
 		if err := s.watches.join(w, i, t); err != nil {
 			w.Close()
 			return nil, err
@@ -108,13 +98,15 @@ func (w *Watcher) show() (ready bool, err error) {
 	case <-w.news:
 	default:
 	}
-	copy(w.shown, w.entries)
+	for i := range w.targets {
+		w.targets[i].shown = w.targets[i].entries
+	}
 	return true, nil
 }
 
 // Entries returns the state of the i-th target that Next returned for. The
 // slice is shared: it must not be changed.
-func (w *Watcher) Entries(i int) []Entry { return w.shown[i] }
+func (w *Watcher) Entries(i int) []Entry { return w.targets[i].shown }
 
 // Up reports whether the watch of every target is up, as far as this process
 // knows, and since when that is so, or is not: a watch is down from the start
@@ -126,12 +118,13 @@ func (w *Watcher) Up() (up bool, since time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	up = true
-	for _, l := range w.links {
+	for i := range w.targets {
+		t := &w.targets[i]
 		switch {
-		case up && !l.up: // down since the earliest that is
-			up, since = false, l.since
-		case up && l.since.After(since), !up && !l.up && l.since.Before(since):
-			since = l.since
+		case up && !t.up: // down since the earliest that is
+			up, since = false, t.changed
+		case up && t.changed.After(since), !up && !t.up && t.changed.Before(since):
+			since = t.changed
 		}
 	}
 	return up, since
@@ -139,9 +132,9 @@ func (w *Watcher) Up() (up bool, since time.Time) {
 
 // Close ends the watcher. Next must not be called any more.
 func (w *Watcher) Close() {
-	for i, shared := range w.shared {
-		if shared != nil {
-			w.store.watches.leave(shared, w, i)
+	for i := range w.targets {
+		if shared := w.targets[i].shared; shared != nil {
+			w.store.watches.leave(shared, subscriber{w, i})
 		}
 	}
 }
@@ -151,18 +144,19 @@ func (w *Watcher) Close() {
 func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if run < w.since[i] {
+	t := &w.targets[i]
+	if run < t.since {
 		return
 	}
-	if !w.links[i].up {
-		w.links[i] = link{up: true, since: time.Now()}
+	if !t.up {
+		t.up, t.changed = true, time.Now()
 	}
-	if quiet && w.read[i] && slices.EqualFunc(w.entries[i], entries, sameState) {
+	if quiet && t.read && slices.EqualFunc(t.entries, entries, sameState) {
 		return
 	}
-	w.entries[i] = entries
-	if !w.read[i] {
-		w.read[i] = true
+	t.entries = entries
+	if !t.read {
+		t.read = true
 		w.pending--
 	}
 	select {
@@ -175,8 +169,8 @@ func (w *Watcher) deliver(i, run int, quiet bool, entries []Entry) {
 func (w *Watcher) down(i int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.links[i].up {
-		w.links[i] = link{since: time.Now()}
+	if t := &w.targets[i]; t.up {
+		t.up, t.changed = false, time.Now()
 	}
 }
 
@@ -210,13 +204,19 @@ type watches struct {
 // has not read anything yet is let finish that, or a stream of newcomers would
 // starve all.
 type sharedWatch struct {
-	target   Target
-	watchers map[*Watcher]map[int]bool // the indexes under which each has it
-	run      int
-	restart  context.CancelFunc // ends the present run, or the pause before the next
-	reading  bool               // the present run has not delivered anything yet
-	again    bool               // another is wanted as soon as it has
-	failed   bool               // a run has failed, and none has delivered since
+	target      Target
+	subscribers []subscriber
+	run         int
+	restart     context.CancelFunc // ends the present run, or the pause before the next
+	reading     bool               // the present run has not delivered anything yet
+	again       bool               // another is wanted as soon as it has
+	failed      bool               // a run has failed, and none has delivered since
+}
+
+// subscriber is a Watcher that has a target, and under which index.
+type subscriber struct {
+	*Watcher
+	i int
 }
 
 func (ws *watches) init(s *Store) {
@@ -232,12 +232,12 @@ func (ws *watches) join(w *Watcher, i int, target Target) error {
 	}
 	shared := ws.byPath[target]
 	if shared == nil {
-		shared = &sharedWatch{target: target, watchers: make(map[*Watcher]map[int]bool)}
+		shared = &sharedWatch{target: target}
 		ws.byPath[target] = shared
 		ws.running.Add(1)
 		go ws.serve(shared)
 	}
-	w.since[i] = shared.run + 1
+	w.targets[i].since = shared.run + 1
 	switch {
 	case shared.restart == nil: // the first run is still to begin
 	case shared.reading:
@@ -245,22 +245,18 @@ func (ws *watches) join(w *Watcher, i int, target Target) error {
 	default:
 		shared.restart()
 	}
-	if shared.watchers[w] == nil {
-		shared.watchers[w] = make(map[int]bool)
-	}
-	shared.watchers[w][i] = true
-	w.shared[i] = shared
+	shared.subscribers = append(shared.subscribers, subscriber{w, i})
+	w.targets[i].shared = shared
 	return nil
 }
 
-func (ws *watches) leave(shared *sharedWatch, w *Watcher, i int) {
+func (ws *watches) leave(shared *sharedWatch, s subscriber) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	delete(shared.watchers[w], i)
-	if len(shared.watchers[w]) == 0 {
-		delete(shared.watchers, w)
+	if at := slices.Index(shared.subscribers, s); at >= 0 {
+		shared.subscribers = slices.Delete(shared.subscribers, at, at+1)
 	}
-	if len(shared.watchers) == 0 && shared.restart != nil {
+	if len(shared.subscribers) == 0 && shared.restart != nil {
 		shared.restart()
 	}
 }
@@ -272,7 +268,7 @@ func (ws *watches) begin(shared *sharedWatch) (context.Context, int, bool) {
 	if shared.restart != nil {
 		shared.restart()
 	}
-	if len(shared.watchers) == 0 || ws.store.life.Err() != nil {
+	if len(shared.subscribers) == 0 || ws.store.life.Err() != nil {
 		delete(ws.byPath, shared.target)
 		return nil, 0, false
 	}
@@ -316,14 +312,10 @@ func (ws *watches) failed(shared *sharedWatch, err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	shared.reading, shared.failed = false, true
-	for w, indexes := range shared.watchers {
-		for i := range indexes {
-			w.down(i)
-		}
-	}
-	if permanent(err) {
-		for w := range shared.watchers {
-			w.refuse(err)
+	for _, s := range shared.subscribers {
+		s.down(s.i)
+		if permanent(err) {
+			s.refuse(err)
 		}
 	}
 }
@@ -342,10 +334,8 @@ func (ws *watches) deliver(shared *sharedWatch, run int, first bool, entries []E
 	if shared.again {
 		shared.restart()
 	}
-	for w, indexes := range shared.watchers {
-		for i := range indexes {
-			w.deliver(i, run, quiet, entries)
-		}
+	for _, s := range shared.subscribers {
+		s.deliver(s.i, run, quiet, entries)
 	}
 }
 

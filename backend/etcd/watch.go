@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -61,11 +60,8 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 	if generation != s.generation {
 		return errWentBack()
 	}
-	w := view{target: target, generation: s.generation, revision: s.revision, keys: make(map[string]driver.Entry)}
-	for _, e := range s.entries[0] {
-		w.keys[e.Key] = e
-	}
-	changed(w.entries())
+	w := view{target: target, generation: s.generation, revision: s.revision, entries: s.entries[0]}
+	changed(w.clone())
 	sub, err := d.subscribe(target, s.revision+1)
 	if err != nil {
 		return err
@@ -94,7 +90,7 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 			dirty = w.apply(reply.GetEvents()) || dirty
 		}
 		if dirty {
-			changed(w.entries())
+			changed(w.clone())
 		}
 		switch {
 		case err == nil:
@@ -136,8 +132,8 @@ func (d *Driver) subscribe(target driver.Target, revision int64) (*subscription,
 type view struct {
 	target     driver.Target
 	generation uint64
-	revision   int64 // what is older is in keys already
-	keys       map[string]driver.Entry
+	revision   int64          // what is older is in entries already
+	entries    []driver.Entry // sorted by key
 }
 
 // apply applies events and reports whether they changed anything.
@@ -148,20 +144,23 @@ func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 			continue
 		}
 		changed = true
-		if event.Type == mvccpb.DELETE {
-			delete(v.keys, key)
-		} else {
-			v.keys[key] = entry(event.Kv, v.generation)
+		at, there := slices.BinarySearchFunc(v.entries, key, func(e driver.Entry, key string) int { return strings.Compare(e.Key, key) })
+		switch {
+		case event.Type == mvccpb.DELETE && there:
+			v.entries = slices.Delete(v.entries, at, at+1)
+		case event.Type == mvccpb.DELETE:
+		case there:
+			v.entries[at] = entry(event.Kv, v.generation)
+		default:
+			v.entries = slices.Insert(v.entries, at, entry(event.Kv, v.generation))
 		}
 	}
 	return changed
 }
 
-// entries returns a copy, values included: it is the receiver's from then on.
-func (v *view) entries() []driver.Entry {
-	entries := slices.SortedFunc(maps.Values(v.keys), func(a, b driver.Entry) int {
-		return strings.Compare(a.Key, b.Key)
-	})
+// clone returns a copy, values included: it is the receiver's from then on.
+func (v *view) clone() []driver.Entry {
+	entries := slices.Clone(v.entries)
 	for i := range entries {
 		entries[i].Value = bytes.Clone(entries[i].Value)
 	}
