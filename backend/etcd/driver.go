@@ -112,14 +112,19 @@ func (d *Driver) Close(ctx context.Context) error {
 	}
 }
 
-// begin opens a call: its context ends with the caller's and with the driver,
-// and asks to be refused by a server that knows of no leader, which is sooner
-// and clearer than to time out there. The caller must call done.
+// begin opens a call, as join does; its context asks to be refused by a server
+// that knows of no leader, which is sooner and clearer than to time out there.
 func (d *Driver) begin(ctx context.Context) (_ context.Context, done func(), err error) {
+	return d.join(clientv3.WithRequireLeader(ctx))
+}
+
+// join returns a context that ends with the caller's and with the driver. The
+// caller must call done.
+func (d *Driver) join(ctx context.Context) (_ context.Context, done func(), err error) {
 	if !d.enter() {
 		return nil, nil, driver.ErrClosed
 	}
-	ctx, cancel := context.WithCancelCause(clientv3.WithRequireLeader(ctx))
+	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(d.life, func() { cancel(driver.ErrClosed) })
 	return ctx, func() {
 		stop()

@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -23,7 +24,7 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	ctx, done, err := d.begin(ctx)
+	ctx, done, err := d.join(ctx)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ const firstRead = 5 * time.Second
 // first reads what a watch begins with. It asks a second and a third server in
 // time when the first is silent.
 func (d *Driver) first(ctx context.Context, target driver.Target) (snapshot, error) {
-	reading, cancel := context.WithTimeout(ctx, firstRead)
+	reading, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), firstRead)
 	defer cancel()
 	s, err := hedged(reading, func(ctx context.Context) (snapshot, error) {
 		return d.read(ctx, []driver.Target{target})
@@ -116,7 +117,7 @@ func errWentBack() error {
 // checkHistory reads, so that history sees a present header.
 func (d *Driver) checkHistory(ctx context.Context, target driver.Target) error {
 	start := d.history.now()
-	s, err := d.read(ctx, []driver.Target{driver.Key(target.Path)})
+	s, err := d.read(clientv3.WithRequireLeader(ctx), []driver.Target{driver.Key(target.Path)})
 	if err == nil && s.generation != start.generation {
 		err = errWentBack()
 	}
