@@ -3,6 +3,8 @@ package simulation
 import (
 	"context"
 	"time"
+
+	"github.com/quorate/quorate/backend/faults"
 )
 
 // disaster does something bad.
@@ -45,6 +47,16 @@ func (s *simulation) disaster() {
 		p.memory.Heal()
 	case silent:
 		p.gate.set(closes)
+	case lateThenSilent:
+		renewal := p.faults.Next(faults.Renew, faults.Fault{ReplyDelay: renewLate})
+		ctx, cancel := context.WithTimeout(context.Background(), ttl/2)
+		defer cancel()
+		select {
+		case <-renewal.Hit():
+			time.Sleep(renewLate + time.Millisecond)
+			p.gate.set(closes)
+		case <-ctx.Done():
+		}
 	case muted:
 		p.gate.set(mutes)
 	case paused:

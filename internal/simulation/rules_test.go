@@ -62,6 +62,7 @@ const (
 	connected
 	reset
 	silent
+	lateThenSilent
 	muted
 	paused
 	watchesCut
@@ -84,21 +85,22 @@ var rules = [faultKinds]struct {
 	what  string
 	takes promises
 }{
-	callsFail:  {what: "calls are slow, refused, lose their replies, or land after their caller gave up; renewals do not count"},
-	cutOff:     {what: "a process is cut off: what it sends waits"},
-	connected:  {what: "a process is connected again"},
-	reset:      {what: "the connections of a process are reset"},
-	silent:     {what: "nothing that a process sends arrives, nothing fails"},
-	muted:      {what: "what a process sends arrives, and it hears nothing"},
-	paused:     {what: "a process is silent for a while, and goes on"},
-	watchesCut: {what: "the watches of a process fail"},
-	crashed:    {what: "a process crashes; what it has sent may still land"},
-	restarted:  {what: "a process crashes and starts again under its ID"},
-	left:       {what: "a process ends in order"},
-	joined:     {what: "a process starts"},
-	storeDown:  {what: "the store goes down"},
-	storeUp:    {what: "the store comes up"},
-	expireLate: {what: "the store keeps the leases of a process longer than it promised"},
+	callsFail:      {what: "calls are slow, refused, lose their replies, or land after their caller gave up; renewals do not count"},
+	cutOff:         {what: "a process is cut off: what it sends waits"},
+	connected:      {what: "a process is connected again"},
+	reset:          {what: "the connections of a process are reset"},
+	silent:         {what: "nothing that a process sends arrives, nothing fails"},
+	lateThenSilent: {what: "the reply to a renewal comes as late as still counts, and nothing that the process sends arrives after it"},
+	muted:          {what: "what a process sends arrives, and it hears nothing"},
+	paused:         {what: "a process is silent for a while, and goes on"},
+	watchesCut:     {what: "the watches of a process fail"},
+	crashed:        {what: "a process crashes; what it has sent may still land"},
+	restarted:      {what: "a process crashes and starts again under its ID"},
+	left:           {what: "a process ends in order"},
+	joined:         {what: "a process starts"},
+	storeDown:      {what: "the store goes down"},
+	storeUp:        {what: "the store comes up"},
+	expireLate:     {what: "the store keeps the leases of a process longer than it promised"},
 	expireEarly: {
 		what:  "the store gives up the leases of a process before their time, and does not say so",
 		takes: oneLeader | oneOwner,
@@ -130,15 +132,19 @@ var kinds = []struct {
 }
 
 var gentle = []fault{
-	cutOff, connected, reset, silent, muted, paused, watchesCut, crashed, restarted,
+	cutOff, connected, reset, silent, lateThenSilent, muted, paused, watchesCut, crashed, restarted,
 	left, joined, storeDown, storeUp, expireLate,
 }
 
 const (
 	ttl      = 10 * time.Second
 	maxDelay = 2 * time.Second // of a request and of a reply
-	maxLate  = 3 * ttl         // until a commit lands whose caller gave up
-	late     = 2 * ttl         // of a lease that is kept too long
+	// renewLate is how late the reply to a renewal is that is still waited for:
+	// a quarter of the window. It is longer than the margin, so that trust counted
+	// from the reply would outlive the lease.
+	renewLate = 2200 * time.Millisecond
+	maxLate   = 3 * ttl // until a commit lands whose caller gave up
+	late      = 2 * ttl // of a lease that is kept too long
 
 	// notification is how long it takes at most to hear that a key has gone: the
 	// watch failed, begins again and is slow.
