@@ -45,14 +45,18 @@ var restWhy = map[string]string{
 		"request: the rate is that of 32 queries, whatever the number that wait",
 }
 
-// watchesWhy says what a waiting candidate consists of.
-var watchesWhy = map[string]string{
-	"etcd":      ofThree,
-	"consul":    ofThree,
-	"zookeeper": ofThree,
-}
+// goroutinesWhy and stacksWhy say what a waiting candidate consists of.
+var (
+	goroutinesWhy = ofBoth("One is the caller's own that waits in Campaign; two follow what it waits for, the entry ahead and its " +
+		"own. Without the latter a restore that takes its entry away would go unnoticed until the entry ahead goes too " +
+		"(election/restored)")
+	stacksWhy = ofBoth("Stacks: the runtime leaves a goroutine that has once made a call 4 KiB, and the caller's, ten calls deep, 8 KiB; " +
+		"that is 16 KiB before anything is remembered")
+)
 
-const ofThree = "One is the caller's own that waits in Campaign; two follow what it waits for, the entry ahead and its own"
+func ofBoth(why string) map[string]string {
+	return map[string]string{"etcd": why, "zookeeper": why}
+}
 
 func lineOf(what string, u unit, figures ...float64) line {
 	return line{what: what, unit: u, ours: figures}
@@ -148,12 +152,12 @@ func wait(ctx context.Context, waiting *sync.WaitGroup, n int, name string, firs
 // waits, beside the stock recipe's, and that one's requests.
 func idle(ctx context.Context, l *lab) ([]line, error) {
 	n := l.scale.idle
-	goroutines := line{what: fmt.Sprintf("goroutines per waiting election, of %d", n), goals: []goal{
-		{text: "at most 2", of: ours, limit: 2, why: watchesWhy},
-	}}
-	memory := line{what: fmt.Sprintf("memory per waiting election, of %d", n), unit: bytesUnit, goals: []goal{
-		{text: "at most 8 KiB", of: ours, limit: 8 << 10},
-	}}
+	goroutines := line{what: fmt.Sprintf("goroutines per waiting election, of %d", n)}
+	memory := line{what: fmt.Sprintf("memory per waiting election, of %d", n), unit: bytesUnit}
+	if l.Name != "consul" { // there the bound is that of connections
+		goroutines.goals = []goal{{text: "at most 2", of: ours, limit: 2, why: goroutinesWhy}}
+		memory.goals = []goal{{text: "at most 8 KiB", of: ours, limit: 8 << 10, why: stacksWhy}}
+	}
 	requests := line{what: fmt.Sprintf("requests per TTL of %v of %d waiting elections alone", restTTL, n)}
 	for side := range 2 {
 		for _, counted := range []bool{false, true} {
