@@ -222,10 +222,10 @@ func (c *candidate) take(ctx context.Context, st *state, own backend.Entry) (*Le
 }
 
 // wait waits until the key ahead or the own entry is no longer what it was, a
-// watch had to begin again, or it is time to look at all of it anyway. A restore
-// may leave what is ahead as it is, take the own entry away, and bring back an
-// older one of this process, which blocks the queue until it is swept: that is
-// what the own entry is watched for.
+// watch had to begin again, or it is time to look at all of it anyway. Between
+// the look and the watch a restore may leave what is ahead as it was, take the
+// own entry away, and bring back an older one of this process, which blocks the
+// queue until it is swept: that is what the own entry is watched for.
 func (c *candidate) wait(ctx context.Context, ahead string) error {
 	w, err := c.store.Watch(driver.Key(ahead), driver.Key(c.entry))
 	if err != nil {

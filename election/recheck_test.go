@@ -87,6 +87,43 @@ func noPlaceNoOffice(t *testing.T, atTake bool) {
 	}
 }
 
+// TestAnOlderEntryThatComesBackIsSwept: between a candidate's look and its
+// watch a restore takes away its entry, and brings back the entry and the office
+// that its process has given up since. What it waits for stands as it did.
+// Nobody else can clear that up.
+func TestAnOlderEntryThatComesBackIsSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		d := &afterRead{Driver: memory.NewDriver(server)}
+		store, err := backend.New(d, &backend.Options{TTL: ttl})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		first := candidate(t, store, nil)
+		lead := campaign(t, first)
+		second, third := wins(t, candidate(t, open(t, server), nil)), wins(t, candidate(t, open(t, server), nil))
+		backup := server.Snapshot()
+		resign(t, lead)
+		lead = <-second
+		restore := func() { server.Restore(backup) }
+		d.do.Store(&restore)
+		again := wins(t, first) // to wait for the third
+		<-lead.Context().Done()
+		resign(t, lead)
+		time.Sleep(ttl)
+		for _, won := range []<-chan *election.Leadership{third, again} {
+			synctest.Wait()
+			select {
+			case lead = <-won:
+				resign(t, lead)
+			default:
+				t.Fatal("nobody leads, or the wrong one")
+			}
+		}
+	})
+}
+
 // paused is the driver of a process that is stopped, with its clocks running
 // on, while the reply to a take is on its way.
 type paused struct {

@@ -48,8 +48,8 @@ var restWhy = map[string]string{
 // goroutinesWhy and stacksWhy say what a waiting candidate consists of.
 var (
 	goroutinesWhy = ofBoth("One is the caller's own that waits in Campaign; two follow what it waits for, the entry ahead and its " +
-		"own. Without the latter a restore that takes its entry away would go unnoticed until the entry ahead goes too " +
-		"(election/restored)")
+		"own. Without the latter a restore could leave the queue blocked by what only the candidate can sweep " +
+		"(`election` TestAnOlderEntryThatComesBackIsSwept)")
 	stacksWhy = ofBoth("Stacks: the runtime leaves a goroutine that has once made a call 4 KiB, and the caller's, ten calls deep, 8 KiB; " +
 		"that is 16 KiB before anything is remembered")
 )
