@@ -66,10 +66,12 @@ func (s *Store) guarded(txn Txn, guards []Guard) (_ Txn, sent map[string]Version
 			return Txn{}, nil, false, fmt.Errorf("%w: a zero Guard", ErrInvalid)
 		case guard.g.store != s:
 			return Txn{}, nil, false, fmt.Errorf("%w: a Guard of another Store", ErrInvalid)
-		case len(guard.g.versions) == 0:
-			return Txn{}, nil, false, fmt.Errorf("%w: a Guard without keys", ErrInvalid)
 		}
 		guard.g.mu.Lock()
+		if len(guard.g.versions) == 0 {
+			guard.g.mu.Unlock()
+			return Txn{}, nil, false, fmt.Errorf("%w: a Guard without keys", ErrInvalid)
+		}
 		for key, version := range guard.g.versions {
 			if named[key] {
 				guard.g.mu.Unlock()

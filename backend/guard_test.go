@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/quorate/quorate/backend"
@@ -213,5 +214,26 @@ func TestGuardIsReadWhenTheRefusalShowsNothing(t *testing.T) {
 		put(t, s, "office", "another's")
 		_, err := s.Commit(t.Context(), create("b"), guard)
 		wantErr(t, err, backend.ErrFenced)
+	})
+}
+
+func TestGuardsOfSeveralGoroutines(t *testing.T) {
+	// Catches (with -race): versions read while another commit takes them anew.
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		s, _ := open(t, server, nil)
+		guard := owned(t, s, "office", "mine")
+		put(t, s, "there", "")
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				for range 20 {
+					result, err := s.Commit(t.Context(), create("there"), guard) // refused, though not by the guard
+					if err != nil || result.Applied {
+						t.Errorf("%d: %+v, %v", i, result, err)
+					}
+				}
+			})
+		}
+		all.Wait()
 	})
 }

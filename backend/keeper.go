@@ -26,7 +26,8 @@ type keeper struct {
 
 	mu      sync.Mutex
 	current *Session
-	last    *Session // opened last
+	last    *Session   // opened last
+	left    []*Session // lost, and not known to be gone from the store
 	running bool
 	changed chan struct{} // closed when one of the above or failed changes
 	failed  error         // why the last run gave up, if it did
@@ -146,7 +147,6 @@ func (k *keeper) set(session *Session, running bool, failed error) {
 func (k *keeper) run() {
 	defer close(k.done)
 	var failing bool
-	var lost *Session // not known to be gone from the store
 	var revokes sync.WaitGroup
 	defer revokes.Wait()
 	for attempt := 0; ; attempt++ {
@@ -174,8 +174,8 @@ func (k *keeper) run() {
 			}
 		default:
 			failing = false
-			if old := lost; old != nil { // what it left stands in the way of what comes now
-				revokes.Go(func() { k.revoke(old, k.store.opts.CallTimeout) })
+			for _, old := range k.takeLeft() { // what it holds stands in the way of what comes now
+				revokes.Go(func() { k.revokeLeft(old) })
 			}
 			k.set(session, true, nil)
 			k.keep(session)
@@ -189,10 +189,7 @@ func (k *keeper) run() {
 				attempt = 0
 				pause = fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
 			}
-			lost = nil
-			if !k.retire(session) {
-				lost = session
-			}
+			k.retire(session)
 		}
 		if sleep(k.store.life, pause) != nil {
 			return
@@ -336,29 +333,58 @@ func (k *keeper) reportLost(session *Session) {
 // retire revokes a session that is over, so that its keys do not stand in the
 // way until they expire. Not before what ran under it has stopped, though, or
 // its keys may be gone anyway: the store giving the keys to others is what
-// starts others. It reports whether the store has answered: where it is away,
-// run asks again as soon as it is back.
-func (k *keeper) retire(session *Session) bool {
+// starts others. Where the store is away, it is revoked once it is back.
+func (k *keeper) retire(session *Session) {
 	timer := time.NewTimer(max(session.expiry(), 0))
 	defer timer.Stop()
 	select {
 	case <-session.unheld():
 	case <-timer.C:
 	case <-k.store.life.Done():
-		return false // close revokes it
+		return // close revokes it, which is still the present one
 	}
-	return k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
+	if k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4)) != nil {
+		k.leave(session)
+	}
 }
 
-// revoke reports whether the store said that the session is gone.
-func (k *keeper) revoke(session *Session, timeout time.Duration) bool {
+func (k *keeper) leave(session *Session) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left = append(k.left, session)
+}
+
+func (k *keeper) takeLeft() []*Session {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	left := k.left
+	k.left = nil
+	return left
+}
+
+// revokeLeft tries until the session is gone, or leaves it to close.
+func (k *keeper) revokeLeft(session *Session) {
+	for attempt := 0; ; attempt++ {
+		err := k.revoke(session, k.store.opts.CallTimeout)
+		if err == nil || permanent(err) && k.store.life.Err() == nil {
+			return
+		}
+		if sleep(k.store.life, fullJitter(attempt, regrantBase, k.store.opts.TTL/2)) != nil {
+			k.leave(session)
+			return
+		}
+	}
+}
+
+// revoke fails unless the store says that the session is gone.
+func (k *keeper) revoke(session *Session, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(k.store.life, timeout)
 	defer cancel()
 	err := session.lease.Revoke(ctx)
 	if err != nil {
 		k.store.opts.Logger.Debug("session not revoked", "session", session.ID(), "error", err)
 	}
-	return err == nil
+	return err
 }
 
 // close is called once the Store's life has ended.
@@ -385,8 +411,10 @@ func (k *keeper) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
 	}
-	if err := session.lease.Revoke(ctx); err != nil {
-		return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
+	for _, s := range append([]*Session{session}, k.takeLeft()...) {
+		if err := s.lease.Revoke(ctx); err != nil {
+			return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
+		}
 	}
 	return nil
 }

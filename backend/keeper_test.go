@@ -338,6 +338,40 @@ func TestALostSessionIsRevokedOnceTheStoreIsBack(t *testing.T) {
 	})
 }
 
+func TestALostSessionIsRevokedHoweverOftenThatFails(t *testing.T) {
+	// Catches: a revoke that is tried once; a Close that forgets what has not
+	// been revoked.
+	for _, closes := range []bool{false, true} {
+		bubble(t, func(t *testing.T, _ *memory.Server) {
+			first, second := newLease("first", ttl), newLease("second", ttl)
+			first.revoke = func(context.Context) error {
+				if first.revoked.Load() <= 4 {
+					return driver.ErrUnavailable
+				}
+				return nil
+			}
+			s := over(t, granting(first, second), nil)
+			held := session(t, s)
+			close(first.lost)
+			<-held.Context().Done()
+			session(t, s)
+			if closes {
+				for first.revoked.Load() < 4 {
+					time.Sleep(time.Millisecond)
+				}
+				if err := s.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			} else {
+				time.Sleep(ttl)
+			}
+			if n, m := first.revoked.Load(), second.revoked.Load(); n != 5 || m == 0 && closes {
+				t.Errorf("the lost one was revoked %d times, the present one %d times", n, m)
+			}
+		})
+	}
+}
+
 func TestALostSessionThatCannotBeRevokedHoldsUpNobody(t *testing.T) {
 	// Catches: a revoke without a bound.
 	bubble(t, func(t *testing.T, _ *memory.Server) {

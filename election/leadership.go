@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/backend"
@@ -26,6 +27,7 @@ type Leadership struct {
 	upkeep sync.WaitGroup
 	unbind func() bool // from the session's context
 	letGo  func()      // of the session
+	lost   atomic.Bool // by itself: the caller's context may be that of another leadership, which was lost
 
 	mu   sync.Mutex
 	hold holding
@@ -173,7 +175,7 @@ func (l *Leadership) outlive(ctx context.Context) (context.Context, context.Canc
 
 // end is Resign, with what the body returned.
 func (l *Leadership) end(ctx context.Context, body error) {
-	lost := l.ctx.Err() != nil && errors.Is(context.Cause(l.ctx), ErrLost)
+	lost := l.lost.Load()
 	l.cancel(ErrResigned)
 	l.upkeep.Wait()
 	if l.window != nil {
@@ -186,7 +188,7 @@ func (l *Leadership) end(ctx context.Context, body error) {
 	}
 	cause := context.Cause(l.ctx)
 	level := slog.LevelInfo
-	if errors.Is(cause, ErrLost) && !errors.Is(cause, backend.ErrClosed) {
+	if lost && !errors.Is(cause, backend.ErrClosed) {
 		level = slog.LevelWarn
 	}
 	l.election.store.Logger().Log(ctx, level, "leadership ended", "election", l.election.name, "term", l.Term(), "cause", cause, "body", body, "error", l.err)
@@ -286,6 +288,9 @@ func (l *Leadership) sessionOver() {
 
 // lose ends the leadership for a reason that is not its holder's wish.
 func (l *Leadership) lose(reason error) {
+	if l.ctx.Err() == nil {
+		l.lost.Store(true)
+	}
 	l.cancel(fmt.Errorf("%w: %w", ErrLost, reason))
 }
 

@@ -399,3 +399,33 @@ func TestTheEndOfALeadershipHasItsLevel(t *testing.T) {
 		want("the process ends", "INFO")
 	})
 }
+
+// TestOneUnderAnotherThatIsLost: an election runs under the leadership of
+// another. When that is lost this one is not: it is given up in order.
+func TestOneUnderAnotherThatIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		store := open(t, server)
+		outer := campaign(t, candidate(t, store, nil))
+		inner, err := election.New(store, "inner", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = inner.Run(outer.Context(), func(ctx context.Context, _ *election.Leadership) error {
+			for _, e := range server.Entries() {
+				if strings.HasSuffix(e.Key, "/test/office") {
+					server.Delete(e.Key)
+				}
+			}
+			<-ctx.Done()
+			return nil
+		})
+		if !errors.Is(err, election.ErrLost) {
+			t.Errorf("Run = %v, want the cause of the outer one's end", err)
+		}
+		if status, err := inner.Status(t.Context()); err != nil || !status.Clean {
+			t.Errorf("the inner one is left as %+v, %v", status, err)
+		}
+		resign(t, outer)
+	})
+}

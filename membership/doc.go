@@ -32,8 +32,8 @@
 // the store has had more revisions than when it first joined, the older may win.
 // A restore that brings back the mark of one who left may end whoever has the ID
 // since, with ErrSuperseded: join again. So may the Join of a process that crashed
-// in the midst of it, if that lands after the Join of the one that took its
-// place.)
+// in the midst of it, or its registering again after a wipe or a restore, if
+// that lands after the Join of the one that took its place.)
 //
 // A member that leaves is gone from the views of others as soon as they hear of
 // it. One that crashed is, after its TTL and a tenth more, 0.6 s at least (the

@@ -330,13 +330,14 @@ func (p *process) belong(random *rand.Rand) {
 	}
 }
 
-// haunted reports whether a process of the same ID crashed while it joined: its
-// entry may come late, and nothing tells it from that of a newer process.
+// haunted reports whether a process of the same ID crashed while it joined, or
+// the store went back since, and it may have registered again: its entry may
+// come late, and nothing tells it from that of a newer process.
 func (s *simulation) haunted(p *process) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.ContainsFunc(s.procs, func(other *process) bool {
-		return other != p && other.id == p.id && other.dead.Load() && other.reg.Load() == nil
+		return other != p && other.id == p.id && other.dead.Load() && (other.reg.Load() == nil || !s.holds(termsGrow))
 	})
 }
 
