@@ -26,8 +26,7 @@ type keeper struct {
 
 	mu      sync.Mutex
 	current *Session
-	last    *Session   // opened last
-	left    []*Session // lost, and not known to be gone from the store
+	last    *Session // opened last
 	running bool
 	changed chan struct{} // closed when one of the above or failed changes
 	failed  error         // why the last run gave up, if it did
@@ -147,8 +146,6 @@ func (k *keeper) set(session *Session, running bool, failed error) {
 func (k *keeper) run() {
 	defer close(k.done)
 	var failing bool
-	var revokes sync.WaitGroup
-	defer revokes.Wait()
 	for attempt := 0; ; attempt++ {
 		session, err := k.grant()
 		granted := trust.Now()
@@ -174,9 +171,6 @@ func (k *keeper) run() {
 			}
 		default:
 			failing = false
-			for _, old := range k.takeLeft() { // what it holds stands in the way of what comes now
-				revokes.Go(func() { k.revokeLeft(old) })
-			}
 			k.set(session, true, nil)
 			k.keep(session)
 			if k.store.life.Err() != nil {
@@ -333,7 +327,8 @@ func (k *keeper) reportLost(session *Session) {
 // retire revokes a session that is over, so that its keys do not stand in the
 // way until they expire. Not before what ran under it has stopped, though, or
 // its keys may be gone anyway: the store giving the keys to others is what
-// starts others. Where the store is away, it is revoked once it is back.
+// starts others. It tries once: after an outage entries of groups are to stand
+// until their owners, who come back one after the other, have new ones.
 func (k *keeper) retire(session *Session) {
 	timer := time.NewTimer(max(session.expiry(), 0))
 	defer timer.Stop()
@@ -341,50 +336,17 @@ func (k *keeper) retire(session *Session) {
 	case <-session.unheld():
 	case <-timer.C:
 	case <-k.store.life.Done():
-		return // close revokes it, which is still the present one
+		return // close revokes it
 	}
-	if k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4)) != nil {
-		k.leave(session)
-	}
+	k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
 }
 
-func (k *keeper) leave(session *Session) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.left = append(k.left, session)
-}
-
-func (k *keeper) takeLeft() []*Session {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	left := k.left
-	k.left = nil
-	return left
-}
-
-// revokeLeft tries until the session is gone, or leaves it to close.
-func (k *keeper) revokeLeft(session *Session) {
-	for attempt := 0; ; attempt++ {
-		err := k.revoke(session, k.store.opts.CallTimeout)
-		if err == nil || permanent(err) && k.store.life.Err() == nil {
-			return
-		}
-		if sleep(k.store.life, fullJitter(attempt, regrantBase, k.store.opts.TTL/2)) != nil {
-			k.leave(session)
-			return
-		}
-	}
-}
-
-// revoke fails unless the store says that the session is gone.
-func (k *keeper) revoke(session *Session, timeout time.Duration) error {
+func (k *keeper) revoke(session *Session, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(k.store.life, timeout)
 	defer cancel()
-	err := session.lease.Revoke(ctx)
-	if err != nil {
-		k.store.opts.Logger.Debug("session not revoked", "session", session.ID(), "error", err)
+	if err := session.lease.Revoke(ctx); err != nil {
+		k.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
 	}
-	return err
 }
 
 // close is called once the Store's life has ended.
@@ -411,10 +373,8 @@ func (k *keeper) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
 	}
-	for _, s := range append([]*Session{session}, k.takeLeft()...) {
-		if err := s.lease.Revoke(ctx); err != nil {
-			return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
-		}
+	if err := session.lease.Revoke(ctx); err != nil {
+		return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
 	}
 	return nil
 }
