@@ -213,6 +213,45 @@ func TestWatchLags(t *testing.T) {
 	}
 }
 
+// TestWatchLagsBehindSilence: the read that tells a member that lags from a
+// store that went back is not answered, by one server or by all. The watch goes
+// on, or ends, and is not deaf for long.
+func TestWatchLagsBehindSilence(t *testing.T) {
+	for name, silent := range map[string]int64{"of one": 1, "of all": 100} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t)
+			var asked atomic.Int64
+			answer := emptyTxn(1000)
+			f.unary = func(method string, stream grpc.ServerStream) error {
+				if n := asked.Add(1); n > 1 && n <= 1+silent {
+					<-stream.Context().Done()
+					return stream.Context().Err()
+				}
+				return answer(method, stream)
+			}
+			f.watch = watchServer(func(stream grpc.ServerStream, n int, id int64) {
+				if n == 1 {
+					_ = stream.SendMsg(&pb.WatchResponse{Header: header(1001), WatchId: id, Events: []*mvccpb.Event{put("a/b", "1", 1001)}})
+				}
+			})
+			states, ended := watching(t, f.driver(t))
+			within(t, "the first state", states)
+			begin := time.Now()
+			if silent == 1 {
+				if state := within(t, "the event", states); len(state) != 1 {
+					t.Errorf("the state is %v", state)
+				}
+			} else if err := within(t, "the end of the watch", ended); !errors.Is(err, driver.ErrUnavailable) {
+				t.Errorf("Watch = %v, want ErrUnavailable", err)
+			}
+			if took, limit := time.Since(begin), firstRead+time.Second; took > limit {
+				t.Errorf("the watch was deaf for %v, want at most %v", took, limit)
+			}
+		})
+	}
+}
+
 // TestWatchProbed: a silent stream is asked for a sign of life, and goes on
 // while it gives one.
 func TestWatchProbed(t *testing.T) {

@@ -35,10 +35,11 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	return nil
 }
 
-// firstRead bounds the read that a watch begins with: no caller does.
+// firstRead bounds the read that a watch begins with, and one that it waits for
+// later: no caller does.
 const firstRead = 5 * time.Second
 
-// first reads what a watch begins with. It asks a second and a third server in
+// first reads what a watch waits for. It asks a second and a third server in
 // time when the first is silent.
 func (d *Driver) first(ctx context.Context, target driver.Target) (snapshot, error) {
 	reading, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), firstRead)
@@ -117,7 +118,7 @@ func errWentBack() error {
 // checkHistory reads, so that history sees a present header.
 func (d *Driver) checkHistory(ctx context.Context, target driver.Target) error {
 	start := d.history.now()
-	s, err := d.read(clientv3.WithRequireLeader(ctx), []driver.Target{driver.Key(target.Path)})
+	s, err := d.first(ctx, driver.Key(target.Path))
 	if err == nil && s.generation != start.generation {
 		err = errWentBack()
 	}
