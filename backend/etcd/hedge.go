@@ -20,7 +20,8 @@ const (
 // takes its connections in turn, so the next attempt goes to another server;
 // that the first is slow does not lose its answer. The first answer counts,
 // and so does the first refusal; what failed for want of a connection or of a
-// leader is made good by a later attempt.
+// leader is made good by a later attempt. To tell the two apart it needs the
+// errors as the client returned them, not classified.
 func hedged[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -48,17 +48,26 @@ type snapshot struct {
 }
 
 func (d *Driver) read(ctx context.Context, targets []driver.Target) (snapshot, error) {
+	s, err := d.query(ctx, targets)
+	if err != nil {
+		return snapshot{}, fmt.Errorf("etcd read: %w", d.classify(ctx, err, asked))
+	}
+	return s, nil
+}
+
+// query reads, and leaves its error as the client returned it: for hedged.
+func (d *Driver) query(ctx context.Context, targets []driver.Target) (snapshot, error) {
 	txn := &pb.TxnRequest{}
 	for _, t := range targets {
 		key, end := bounds(t)
 		txn.Success = append(txn.Success, rangeOp(key, end))
 	}
 	start := d.history.now()
-	callCtx, opts, cancel := single(ctx)
+	ctx, opts, cancel := single(ctx)
 	defer cancel()
-	reply, err := d.kv.Txn(callCtx, txn, opts...)
+	reply, err := d.kv.Txn(ctx, txn, opts...)
 	if err != nil {
-		return snapshot{}, fmt.Errorf("etcd read: %w", d.classify(ctx, err, asked))
+		return snapshot{}, err
 	}
 	s := snapshot{
 		entries:    make([][]driver.Entry, len(targets)),

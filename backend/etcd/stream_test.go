@@ -133,6 +133,23 @@ func TestWatchGivesUpItsRead(t *testing.T) {
 	}
 }
 
+// TestWatchDenied: who may not read is told so at once, and is not asked for again.
+func TestWatchDenied(t *testing.T) {
+	f := startFake(t)
+	f.unary = func(string, grpc.ServerStream) error { return rpctypes.ErrGRPCPermissionDenied }
+	begin := time.Now()
+	_, ended := watching(t, f.driver(t))
+	if err := within(t, "the end of the watch", ended); !errors.Is(err, driver.ErrDenied) {
+		t.Errorf("Watch = %v, want ErrDenied", err)
+	}
+	if took := time.Since(begin); took > maxPause {
+		t.Errorf("it took %v", took)
+	}
+	if n := f.count("/etcdserverpb.KV/Txn"); n != 1 {
+		t.Errorf("the read was sent %d times", n)
+	}
+}
+
 func TestWatchEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply *pb.WatchResponse

@@ -45,12 +45,12 @@ func (d *Driver) first(ctx context.Context, target driver.Target) (snapshot, err
 	reading, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), firstRead)
 	defer cancel()
 	s, err := hedged(reading, func(ctx context.Context) (snapshot, error) {
-		return d.read(ctx, []driver.Target{target})
+		return d.query(ctx, []driver.Target{target})
 	})
-	if err != nil && reading.Err() != nil {
-		err = d.classify(ctx, err, asked)
+	if err != nil {
+		return snapshot{}, fmt.Errorf("etcd read: %w", d.classify(ctx, err, asked))
 	}
-	return s, err
+	return s, nil
 }
 
 func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
