@@ -207,5 +207,6 @@ func (a *zooAdmin) sessions(ctx context.Context) (int, error) {
 func (a *zooAdmin) close() {
 	if a.conn != nil {
 		a.conn.Close()
+		a.conn = nil
 	}
 }

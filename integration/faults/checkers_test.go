@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -164,7 +165,9 @@ func TestNothingEscapesBetweenRounds(t *testing.T) {
 // TestTallyChecker does so for the tally.
 func TestTallyChecker(t *testing.T) {
 	for _, test := range []struct {
+		at    int64 // 100 unless it says
 		total int64
+		ended bool
 		back  *rewind
 		fine  bool
 	}{
@@ -172,6 +175,10 @@ func TestTallyChecker(t *testing.T) {
 		{total: 100, fine: true},
 		{total: 120, fine: true},
 		{total: 121},
+		{ended: true, total: 100, fine: true},
+		{ended: true, total: 101},
+		{at: 75, total: 79},
+		{at: 75, total: 80, fine: true},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 49},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 50, fine: true},
 		{back: &rewind{begin: 50, end: 60, tallies: [2]int64{30, 40}}, total: 110, fine: true},
@@ -186,11 +193,14 @@ func TestTallyChecker(t *testing.T) {
 		} {
 			h.add(0, "p", l)
 		}
+		if test.ended {
+			h.add(0, "p", line{at: 82, kind: ended})
+		}
 		if test.back != nil {
 			h.goesBack(*test.back)
 			h.wentBack(test.back.end)
 		}
-		h.judgeTally(test.total)
+		h.judgeTally(cmp.Or(test.at, 100), test.total)
 		if (len(h.wrong) == 0) != test.fine {
 			t.Errorf("%d, %+v: %q", test.total, test.back, h.wrong)
 		}

@@ -2,13 +2,20 @@ package faults
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
+
+	"github.com/quorate/quorate/integration/rig"
 )
 
-func clientParted(_ context.Context, r *run) error {
+func clientParted(ctx context.Context, r *run) error {
 	p := r.someone()
+	v := victims{began: rig.Now(), clients: []*process{p}}
 	p.net.Silence()
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
 	p.net.HealReset()
 	return nil
@@ -28,13 +35,25 @@ func clientsParted(_ context.Context, r *run) error {
 
 // partedFromOne parts all clients from one server, which the other servers
 // still see. On Consul each client has one server only, so that some are cut
-// off and others are not touched.
-func partedFromOne(_ context.Context, r *run) error {
-	node := r.random.IntN(len(r.cluster.Nodes()))
+// off and others are not touched. Some client is connected to it.
+func partedFromOne(ctx context.Context, r *run) error {
+	var nodes []int
+	for node := range r.cluster.Nodes() {
+		if slices.ContainsFunc(r.clients, func(p *process) bool { return p.net.Node(node).Stats().Connections > 0 }) {
+			nodes = append(nodes, node)
+		}
+	}
+	if len(nodes) == 0 {
+		return errors.New("no client has a connection")
+	}
+	node := nodes[r.random.IntN(len(nodes))]
+	v := victims{began: rig.Now(), clients: r.agents(node)}
 	for _, p := range r.clients {
 		p.net.Node(node).Silence()
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
 	for _, p := range r.clients {
 		p.net.Node(node).HealReset()
@@ -44,22 +63,27 @@ func partedFromOne(_ context.Context, r *run) error {
 
 // oneWay loses all that goes one way: requests that are never heard of, or
 // replies to what was done.
-func oneWay(_ context.Context, r *run) error {
-	victims := r.clients
+func oneWay(ctx context.Context, r *run) error {
+	some := r.clients
 	if r.random.IntN(2) == 0 {
-		victims = []*process{r.someone()}
+		some = []*process{r.someone()}
 	}
-	mute := r.random.IntN(2) == 0
-	for _, p := range victims {
-		if mute {
+	heard := r.random.IntN(2) == 0
+	v := victims{began: rig.Now(), clients: some, heard: heard}
+	for _, p := range some {
+		if heard {
 			p.net.Mute()
 		} else {
 			p.net.Deafen()
 		}
 	}
-	pause(r.either())
+	if len(some) == len(r.clients) {
+		pause(r.either())
+	} else if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
-	for _, p := range victims {
+	for _, p := range some {
 		p.net.HealReset()
 	}
 	return nil
@@ -78,10 +102,13 @@ func latency(_ context.Context, r *run) error {
 }
 
 // repliesHeld lets the replies of a while arrive together, late.
-func repliesHeld(_ context.Context, r *run) error {
+func repliesHeld(ctx context.Context, r *run) error {
 	p := r.someone()
+	v := victims{began: rig.Now(), clients: []*process{p}, heard: true}
 	p.net.HoldReplies()
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
 	p.net.ReleaseReplies()
 	return nil
@@ -89,10 +116,13 @@ func repliesHeld(_ context.Context, r *run) error {
 
 // requestsHeld lets the requests of a while arrive together, late: commits
 // that nobody waits for any more.
-func requestsHeld(_ context.Context, r *run) error {
+func requestsHeld(ctx context.Context, r *run) error {
 	p := r.someone()
+	v := victims{began: rig.Now(), clients: []*process{p}}
 	p.net.HoldRequests()
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
 	p.net.ReleaseRequests()
 	return nil
@@ -108,21 +138,27 @@ func resets(_ context.Context, r *run) error {
 	return nil
 }
 
-func clientPaused(_ context.Context, r *run) error {
+func clientPaused(ctx context.Context, r *run) error {
 	p := r.someone()
+	v := victims{began: rig.Now(), clients: []*process{p}}
 	if err := p.Stop(); err != nil {
 		return err
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	r.heals()
 	return p.Resume()
 }
 
 // clientKilled kills a client, and starts another in its place after a while.
-func clientKilled(_ context.Context, r *run) error {
+func clientKilled(ctx context.Context, r *run) error {
 	p := r.someone()
+	v := victims{began: rig.Now(), clients: []*process{p}}
 	p.Kill()
-	pause(r.either())
+	if err := r.lasts(ctx, v); err != nil {
+		return err
+	}
 	_, err := r.start(p.id, p)
 	r.heals()
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 
@@ -20,12 +19,11 @@ import (
 func (r *run) closesDead(ctx context.Context) {
 	r.t.Helper()
 	r.probe.stop()
+	r.admin.close()
 	for _, p := range r.clients {
 		p.net.Close() // what is left in it is of clients that have ended
 	}
-	if err := r.store.Close(); err != nil {
-		r.t.Errorf("closing the checker's Store: %v", err)
-	}
+	r.closeStores()
 	each := func(do func(*cluster.Node) error) (err error) {
 		for _, n := range r.cluster.Nodes() {
 			err = errors.Join(err, do(n))
@@ -46,7 +44,7 @@ func (r *run) closesDead(ctx context.Context) {
 
 func (r *run) closeDead(ctx context.Context, how string, die func() error) error {
 	const timeout = 2 * time.Second
-	before := runtime.NumGoroutine()
+	before, _ := goroutines()
 	store, err := r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: "dead/" + how, TTL: r.ttl, CloseTimeout: timeout})
 	if err != nil {
 		return err

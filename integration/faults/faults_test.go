@@ -50,7 +50,10 @@ func runFaults(t *testing.T, store string) {
 	r := startRun(t, store, 3*time.Second, clients, seed)
 	r.slack = slack
 	ctx := t.Context()
-	start := r.recover(ctx, rig.Now(), kind{name: "start", held: true})
+	start, err := r.recover(ctx, rig.Now(), kind{name: "start", held: true}, r.clients)
+	if err != nil {
+		t.Fatalf("at the start: %v", err)
+	}
 	t.Logf("%d clients are at work after %v", clients, start["partition"].Round(time.Millisecond))
 	s := newSummary(store, seed)
 	began := time.Now()

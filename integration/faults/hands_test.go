@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/integration/rig"
 )
 
 // place is a key of a primitive, or a directory of such.
@@ -78,9 +79,12 @@ func keysDeleted(ctx context.Context, r *run) error {
 		{"election", plain, "tenure", ""},
 		{"election", strict, "tenure", ""},
 	}, ephemeral...)
-	keys, err := r.keys(ctx, places[r.random.IntN(len(places))])
-	if err != nil {
-		return err
+	var keys []string
+	for len(keys) == 0 { // what is there is never nothing for long
+		var err error
+		if keys, err = r.keys(ctx, places[r.random.IntN(len(places))]); err != nil {
+			return err
+		}
 	}
 	if len(keys) > 1 && r.random.IntN(2) == 0 {
 		k := r.random.IntN(len(keys))
@@ -134,10 +138,13 @@ func serverEmptied(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	began := rig.Now()
 	if err := errors.Join(n.Kill(), n.Wipe(), n.Launch()); err != nil {
 		return err
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+		return err
+	}
 	r.heals()
 	return n.Replace(ctx)
 }
@@ -149,6 +156,7 @@ func serverMisconfigured(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	began := rig.Now()
 	if err := n.Kill(); err != nil {
 		return err
 	}
@@ -173,7 +181,9 @@ func serverMisconfigured(ctx context.Context, r *run) error {
 	if err := n.LaunchWrong(edit); err != nil {
 		return err
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+		return err
+	}
 	if n.Serves(ctx) == nil {
 		return fmt.Errorf("%s serves with a wrong configuration", n.Name())
 	}
@@ -199,10 +209,13 @@ func memberRemoved(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
+	began := rig.Now()
 	if err := n.Expel(ctx); err != nil {
 		return err
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+		return err
+	}
 	r.heals()
 	if err := n.Kill(); err != nil {
 		return err
@@ -225,7 +238,7 @@ func reconnectStorm(ctx context.Context, r *run) error {
 	if err := r.cluster.StartAll(ctx); err != nil {
 		return err
 	}
-	if err := r.gathered(ctx, crowd); err != nil {
+	if err := r.gathered(ctx, crowd, rig.Now()); err != nil {
 		return fmt.Errorf("after the outage: %w", err)
 	}
 	return crowd.End(time.Minute)

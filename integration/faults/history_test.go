@@ -46,8 +46,10 @@ type seen struct {
 	lastNumber               uint64
 	view                     string // of the members, "" while it is stale
 	crowd                    int
+	served                   int64 // since when each of the crowd has been answered
 	flushes                  []flush
 	given                    flush
+	ended                    bool // in order: given is all
 }
 
 // flush is how much of a tally was known to be counted, or given, at a time.
@@ -81,7 +83,7 @@ func (h *history) add(number int, name string, l line) {
 	}
 	switch l.kind {
 	case valid:
-		key := fmt.Sprintf("%s %d %s", l.what, l.token, name)
+		key := fmt.Sprintf("%s %d %s %d", l.what, l.token, name, l.value)
 		t := h.tenures[key]
 		if t == nil {
 			t = &judge.Tenure{What: l.what, Process: name, Token: l.token, First: l.at}
@@ -110,6 +112,8 @@ func (h *history) add(number int, name string, l line) {
 		p.flushes = append(p.flushes, flush{l.begin, l.at, l.value})
 	case given:
 		p.given = flush{l.begin, l.at, l.value}
+	case ended:
+		p.ended = true
 	case numbered:
 		h.number(name, p, l)
 	case view:
@@ -122,7 +126,7 @@ func (h *history) add(number int, name string, l line) {
 			p.save = l.begin
 		}
 	case crowd:
-		p.crowd = int(l.token)
+		p.crowd, p.served = int(l.token), l.begin
 	}
 }
 
@@ -334,9 +338,9 @@ func (h *history) bases(r rewind) []int64 {
 	return bases
 }
 
-// judgeTally holds the total at the end, when all have flushed or are gone,
-// against what each gave.
-func (h *history) judgeTally(total int64) {
+// judgeTally holds a total, read from a moment on, against what each has flushed
+// by then, and given.
+func (h *history) judgeTally(began, total int64) {
 	var r rewind
 	if n := len(h.rewinds); n > 0 {
 		r = h.rewinds[n-1]
@@ -349,6 +353,9 @@ func (h *history) judgeTally(total int64) {
 		before, after := int64(0), int64(-1) // known to be counted before the store went back, and since
 		last := flush{}
 		for _, f := range p.flushes {
+			if f.at > began {
+				break
+			}
 			if f.at < r.begin {
 				before = f.value
 			}
@@ -363,8 +370,10 @@ func (h *history) judgeTally(total int64) {
 		if after >= 0 {
 			low += max(last.value-after, 0)
 		}
-		// What was given after it last said so: it did every so often.
-		high += p.given.value + 20 - before
+		high += p.given.value - before
+		if !p.ended {
+			high += givenEvery // what was given since it last said so
+		}
 	}
 	if total < low || total > high {
 		h.complain("the tally is %d; at least %d, at most %d was given", total, low, high)

@@ -15,7 +15,7 @@ import (
 // Kinds of lines. Most are about one call: begin is when it began, and the
 // line's own time when it returned.
 const (
-	valid        = "valid"         // what is owned under token was trusted
+	valid        = "valid"         // what is owned under token was trusted; value tells apart when it was got
 	staleApplied = "stale-applied" // a write under the guard of a tenure that is over was applied; begin
 	staleFenced  = "stale-fenced"  // ... was refused
 	adding       = "adding"        // an Add of value begins
@@ -24,12 +24,13 @@ const (
 	addDoubt     = "add-doubt"     // it may be
 	flushed      = "flushed"       // value is all that this process's Tally had been given when the Flush began
 	given        = "given"         // value is all that it had been given at that time
+	ended        = "ended"         // the process gives no more
 	numbered     = "numbered"      // token came from the Sequence
 	view         = "view"          // what names the members; token is 1 if it is stale
 	claimed      = "claimed"       // the Checkpoint, under term token; value is what it returned
 	saving       = "saving"        // a Save of value begins
 	saved        = "saved"         // it was acknowledged
-	crowd        = "crowd"         // token clients of the storm have a session
+	crowd        = "crowd"         // token clients of the storm have a session; each was answered since begin
 )
 
 // journal is the file that a process appends to, a line at a time.

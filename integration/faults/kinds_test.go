@@ -42,7 +42,7 @@ func (k kind) overlap(what string) time.Duration {
 	return k.early
 }
 
-// extra is what the kind adds to each bound.
+// extra is what the kind adds to the bounds of what is made of views.
 func (k kind) extra(r *run) (extra time.Duration) {
 	if k.held {
 		extra += 2 * r.ttl

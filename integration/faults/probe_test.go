@@ -44,11 +44,11 @@ func (p *probe) stop() {
 	p.done.Wait()
 }
 
-// after waits until a write has succeeded by every way after a moment, and
-// returns when.
-func (p *probe) after(ctx context.Context, moment int64) (int64, error) {
+// after waits until a write has succeeded after a moment, by each of these ways,
+// or by every, and returns when.
+func (p *probe) after(ctx context.Context, moment int64, ways ...int) (int64, error) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if at, all := p.first(moment); all {
+		if at, all := p.first(moment, ways); all {
 			return at, nil
 		}
 		if !wait(ctx, 5*time.Millisecond) {
@@ -60,10 +60,13 @@ func (p *probe) after(ctx context.Context, moment int64) (int64, error) {
 
 // first returns when the first write after a moment succeeded, by the way by
 // which that came last, and whether there is one by each.
-func (p *probe) first(moment int64) (at int64, all bool) {
+func (p *probe) first(moment int64, ways []int) (at int64, all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, writes := range p.writes {
+	for way, writes := range p.writes {
+		if len(ways) > 0 && !slices.Contains(ways, way) {
+			continue
+		}
 		i := len(writes)
 		for i > 0 && writes[i-1] > moment {
 			i--

@@ -29,9 +29,13 @@ type run struct {
 	admin   admin
 	probe   *probe
 	dir     string
-	clients []*process  // that are to be there
-	all     []*process  // that there ever were
-	store   *rig.Opened // the checker's own
+	clients []*process               // that are to be there
+	present []*process               // that are held to be at work
+	all     []*process               // that there ever were
+	kind    kind                     // the fault in hand
+	during  map[string]time.Duration // how soon the others were back while it lasted
+	stores  []*rig.Opened            // the checker's own: on Consul one for each agent
+	store   *rig.Opened              // the first
 
 	mu      sync.Mutex
 	h       *history
@@ -67,16 +71,36 @@ func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed u
 	t.Cleanup(r.admin.close)
 	r.probe = startProbe(r.admin)
 	t.Cleanup(r.probe.stop)
-	if r.store, err = r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: namespace, TTL: 10 * time.Second}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.store.Close() })
+	r.open()
+	t.Cleanup(r.closeStores)
 	for i := range clients {
 		if _, err := r.start(fmt.Sprintf("client-%d", i), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return r
+}
+
+// open opens the checker's Stores.
+func (r *run) open() {
+	addrs := r.cluster.Addrs()
+	for way := range r.admin.ways() {
+		store, err := r.rig.Open(slices.Concat(addrs[way:], addrs[:way]), &backend.Options{Namespace: namespace, TTL: 10 * time.Second})
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.stores = append(r.stores, store)
+	}
+	r.store = r.stores[0]
+}
+
+func (r *run) closeStores() {
+	for _, store := range r.stores {
+		if err := store.Close(); err != nil {
+			r.t.Errorf("closing the checker's Store: %v", err)
+		}
+	}
+	r.stores = nil
 }
 
 // start starts a client, through the network of the one that it replaces.
@@ -191,6 +215,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	defer cancel()
 	before := len(r.h.wrong)
 	began := rig.Now()
+	r.kind, r.during = k, nil
 	r.healing = make(chan int64, 1)
 	undone := make(chan error, 1)
 	go func() { undone <- k.inject(ctx, r) }()
@@ -209,23 +234,39 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	if err != nil {
 		r.t.Fatalf("%s: the store does not come back: %v", k.name, err)
 	}
-	var o outcome
-	o.away = time.Duration(back - max(r.probe.before(healing), began))
-	o.recovered = r.recover(ctx, back, k)
-	r.bounded(k, o.recovered)
+	o := outcome{away: time.Duration(back - max(r.probe.before(healing), began)), during: r.during}
+	o.recovered = r.recoverAll(ctx, back)
 	if err := <-undone; err != nil {
 		r.t.Fatalf("%s: %v", k.name, err)
 	}
 	// What undoing the fault did in the end may have disturbed once more.
-	r.recover(ctx, rig.Now(), k)
+	if back, err = r.probe.after(ctx, rig.Now()); err != nil {
+		r.t.Fatalf("%s: the store does not stay: %v", k.name, err)
+	}
+	for part, took := range r.recoverAll(ctx, back) {
+		o.recovered[part] = max(o.recovered[part], took)
+	}
 	o.longest = r.h.judge(r.read(), k)
 	o.wrong = slices.Clone(r.h.wrong[before:])
 	return o
 }
 
+// recoverAll waits until all clients are at work again, and holds them to the
+// bounds.
+func (r *run) recoverAll(ctx context.Context, since int64) map[string]time.Duration {
+	r.t.Helper()
+	recovered, err := r.recover(ctx, since, r.kind, r.clients)
+	if err != nil {
+		r.t.Fatalf("%s: %v", r.kind.name, err)
+	}
+	r.bounded(r.kind, recovered, r.bound(), "")
+	return recovered
+}
+
 // outcome is what came of a round.
 type outcome struct {
 	away      time.Duration            // from the store's last write before it healed to the first after
+	during    map[string]time.Duration // as recovered, of those whom the fault left alone, while it lasted
 	recovered map[string]time.Duration // what, after the store's first write
 	longest   map[string]int64         // overlap, by what is owned
 	wrong     []string
@@ -233,6 +274,7 @@ type outcome struct {
 
 // finish lets all clients leave, and looks at what is left of them.
 func (r *run) finish(ctx context.Context) {
+	pause(r.rig.Expiry(r.ttl)) // by then the sessions of those who were killed are gone
 	var ends sync.WaitGroup
 	errs := make([]error, len(r.clients))
 	for i, p := range r.clients {
@@ -251,11 +293,9 @@ func (r *run) finish(ctx context.Context) {
 		r.t.Fatal(err)
 	}
 	r.h.judgeAdds(1<<61, &value)
-	total, err := r.tally(ctx)
-	if err != nil {
+	if err := r.judgeTally(ctx); err != nil {
 		r.t.Fatal(err)
 	}
-	r.h.judgeTally(total)
 	r.leftovers(ctx)
 }
 
@@ -275,16 +315,25 @@ func (r *run) tally(ctx context.Context) (int64, error) {
 	return t.Total(ctx)
 }
 
+// judgeTally holds the total against what each client has flushed and given.
+func (r *run) judgeTally(ctx context.Context) error {
+	began := rig.Now()
+	total, err := r.tally(ctx)
+	if err != nil {
+		return err
+	}
+	r.read()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.h.judgeTally(began, total)
+	return nil
+}
+
 // leftovers looks for keys and sessions that should have gone with the clients.
 func (r *run) leftovers(ctx context.Context) {
-	if err := r.store.Close(); err != nil {
-		r.h.complain("closing the checker's Store: %v", err)
-	}
-	var err error
-	if r.store, err = r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: namespace, TTL: 10 * time.Second}); err != nil {
-		r.t.Fatal(err)
-	}
-	deadline := time.Now().Add(r.rig.Expiry(r.ttl) + 2*time.Second) // who was killed had a session
+	r.closeStores()
+	r.open()
+	deadline := time.Now().Add(time.Second)
 	for {
 		sessions, err := r.admin.sessions(ctx)
 		var keys []string

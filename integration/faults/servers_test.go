@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/rig"
 )
 
 func leaderKilled(ctx context.Context, r *run) error {
@@ -24,15 +25,20 @@ func followerKilled(ctx context.Context, r *run) error {
 }
 
 // killed kills servers, and starts them again after a while.
-func (r *run) killed(ctx context.Context, victims ...*cluster.Node) error {
-	for _, n := range victims {
+func (r *run) killed(ctx context.Context, servers ...*cluster.Node) error {
+	began := rig.Now()
+	for _, n := range servers {
 		if err := n.Kill(); err != nil {
 			return err
 		}
 	}
-	pause(r.either())
+	if len(servers) > 1 {
+		pause(r.either())
+	} else if err := r.lasts(ctx, victims{began: began, server: servers[0]}); err != nil {
+		return err
+	}
 	r.heals()
-	for _, n := range victims {
+	for _, n := range servers {
 		if err := n.Launch(); err != nil {
 			return err
 		}
@@ -59,13 +65,16 @@ func followerPaused(ctx context.Context, r *run) error {
 // paused pauses a server until the others have done without it for a while,
 // long enough to be deposed and for every session to expire or not.
 func (r *run) paused(ctx context.Context, n *cluster.Node) error {
+	began := rig.Now()
 	if err := n.Pause(); err != nil {
 		return err
 	}
 	if _, err := r.cluster.Leader(ctx); err != nil {
 		return err
 	}
-	pause(r.either())
+	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+		return err
+	}
 	r.heals()
 	if err := n.Resume(); err != nil {
 		return err
@@ -76,13 +85,13 @@ func (r *run) paused(ctx context.Context, n *cluster.Node) error {
 func quorumLost(ctx context.Context, r *run) error {
 	nodes := r.cluster.Nodes()
 	spared := r.random.IntN(len(nodes))
-	var victims []*cluster.Node
+	var servers []*cluster.Node
 	for i, n := range nodes {
 		if i != spared {
-			victims = append(victims, n)
+			servers = append(servers, n)
 		}
 	}
-	return r.killed(ctx, victims...)
+	return r.killed(ctx, servers...)
 }
 
 func outage(ctx context.Context, r *run) error {
@@ -92,6 +101,9 @@ func outage(ctx context.Context, r *run) error {
 // wiped has all servers start on empty disks.
 func wiped(ctx context.Context, r *run) error {
 	pause(r.draw(time.Second)) // so that it does not come when all has just settled
+	if err := r.judgeTally(ctx); err != nil {
+		return err
+	}
 	if err := r.cluster.KillAll(); err != nil {
 		return err
 	}
@@ -137,18 +149,24 @@ func (r *run) restored(ctx context.Context, bump bool) error {
 		return err
 	}
 	pause(r.either())
-	if r.rig.Name != "consul" { // which is restored while it serves
+	if err := r.judgeTally(ctx); err != nil {
+		return err
+	}
+	serves := r.rig.Name == "consul" // while it is restored
+	if !serves {
 		if err := r.cluster.KillAll(); err != nil {
 			return err
 		}
 	}
 	back.begin = r.read()
 	r.goesBack(back)
-	r.heals()
+	if !serves {
+		r.heals()
+	}
 	if err := backup.Restore(ctx, bump); err != nil {
 		return err
 	}
-	if r.rig.Name == "consul" {
+	if serves {
 		r.heals()
 	}
 	r.wentBack()

@@ -2,7 +2,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -31,16 +33,20 @@ func (r *run) crowd(ctx context.Context) (*process, error) {
 	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: stormSize}); err != nil {
 		return nil, err
 	}
-	return p, r.gathered(ctx, p)
+	return p, r.gathered(ctx, p, rig.Now())
 }
 
-// gathered waits until every one of the crowd has a session.
-func (r *run) gathered(ctx context.Context, p *process) error {
+// gathered waits until every one of the crowd has a session, and an answer of
+// the store to what it asked after a moment.
+func (r *run) gathered(ctx context.Context, p *process, since int64) error {
 	size := func() int {
 		r.read()
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return r.seen(p).crowd
+		if s := r.seen(p); s.served > since {
+			return s.crowd
+		}
+		return 0
 	}
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		n := size()
@@ -48,7 +54,7 @@ func (r *run) gathered(ctx context.Context, p *process) error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d clients have a session: %s", n, stormSize, p.Tail(1000))
+			return fmt.Errorf("%d of %d clients have a session and an answer: %s", n, stormSize, p.Tail(1000))
 		}
 		if !wait(ctx, 50*time.Millisecond) {
 			return context.Cause(ctx)
@@ -61,6 +67,8 @@ func (r *run) gathered(ctx context.Context, p *process) error {
 func storm(ctx context.Context, tk task, j *journal) error {
 	var with atomic.Int64
 	var all sync.WaitGroup
+	served := make([]atomic.Int64, tk.Storm) // when each began what was last answered
+	errs := make([]error, tk.Storm)
 	for i := range tk.Storm {
 		addrs := append(tk.Addrs[i%len(tk.Addrs):len(tk.Addrs):len(tk.Addrs)], tk.Addrs[:i%len(tk.Addrs)]...)
 		store, err := rig.Stores[tk.Store].OpenFrom(fmt.Sprintf("127.0.1.%d", 1+i/perAddress), addrs, &backend.Options{
@@ -82,18 +90,33 @@ func storm(ctx context.Context, tk task, j *journal) error {
 			return err
 		}
 		all.Go(func() {
-			defer store.Close()
-			_ = e.Run(ctx, func(leading context.Context, _ *election.Leadership) error {
+			for wait(ctx, time.Second+rand.N(time.Second)) {
+				began := rig.Now()
+				if _, err := n.Value(ctx); err == nil {
+					served[i].Store(began)
+				}
+			}
+		})
+		all.Go(func() {
+			err := e.Run(ctx, func(leading context.Context, _ *election.Leadership) error {
 				for wait(leading, time.Second) {
 					_, _ = n.Add(leading, 1)
 				}
 				return nil
 			})
+			if ctx.Err() != nil {
+				err = nil
+			}
+			errs[i] = errors.Join(err, store.Close())
 		})
 	}
 	for wait(ctx, 100*time.Millisecond) {
-		j.write(crowd, shared, uint64(max(with.Load(), 0)), 0, 0)
+		longest := rig.Now()
+		for i := range served {
+			longest = min(longest, served[i].Load())
+		}
+		j.write(crowd, shared, uint64(max(with.Load(), 0)), 0, longest)
 	}
 	all.Wait()
-	return nil
+	return errors.Join(errs...)
 }

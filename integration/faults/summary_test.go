@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -22,6 +23,7 @@ type row struct {
 	away          []time.Duration
 	recovered     map[string][]time.Duration // by part
 	all           []time.Duration            // the slowest part of each round
+	during        []time.Duration            // and of those whom it left alone, while it lasted
 	overlap       time.Duration              // but for the strict election
 }
 
@@ -44,6 +46,9 @@ func (s *summary) add(k kind, o outcome) {
 		slowest = max(slowest, took)
 	}
 	w.all = append(w.all, slowest)
+	if o.during != nil {
+		w.during = append(w.during, slices.Max(slices.Collect(maps.Values(o.during))))
+	}
 	for what, by := range o.longest {
 		if what != strict {
 			w.overlap = max(w.overlap, time.Duration(by))
@@ -53,14 +58,14 @@ func (s *summary) add(k kind, o outcome) {
 
 func (s *summary) String() string {
 	var b strings.Builder
-	b.WriteString("| Fault | rounds | violations | store away | election | strict | counter | membership | partition | everything | overlap |\n")
-	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| Fault | rounds | violations | meanwhile | store away | election | strict | counter | membership | partition | everything | overlap |\n")
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, k := range kinds {
 		w := s.rows[k.name]
 		if w == nil {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, w.rounds, w.wrong, spread(w.away),
+		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, w.rounds, w.wrong, spread(w.during), spread(w.away),
 			spread(w.recovered["election"]), spread(w.recovered["strict"]), spread(w.recovered["counter"]),
 			spread(w.recovered["membership"]), spread(w.recovered["partition"]), spread(w.all), seconds(w.overlap))
 	}
@@ -69,6 +74,9 @@ func (s *summary) String() string {
 
 // spread is the median and the most.
 func spread(all []time.Duration) string {
+	if len(all) == 0 {
+		return "-"
+	}
 	sorted := slices.Sorted(slices.Values(all))
 	return fmt.Sprintf("%s, %s", seconds(sorted[len(sorted)/2]), seconds(sorted[len(sorted)-1]))
 }
