@@ -31,8 +31,6 @@ func settle(r *run) time.Duration { return debounce(r) + time.Second + 500*time.
 
 var parts = []part{
 	{"election", none, func(r *run, since int64) error { return r.led(plain, since) }},
-	// An office that was not given up in order is left alone for a TTL.
-	{"strict", func(r *run) time.Duration { return r.ttl }, func(r *run, since int64) error { return r.led(strict, since) }},
 	{"counter", none, func(r *run, since int64) error {
 		return r.each(func(s *seen) bool { return s.add > since })
 	}},
@@ -69,6 +67,8 @@ var parts = []part{
 		return nil
 	}},
 	{"campaigns", none, (*run).queued},
+	// An office that was not given up in order is left alone for a TTL.
+	{"strict", func(r *run) time.Duration { return r.ttl }, func(r *run, since int64) error { return r.led(strict, since) }},
 }
 
 func (r *run) seen(p *process) *seen {
@@ -159,7 +159,7 @@ func (r *run) missing(since int64, took time.Duration, recovered map[string]time
 	defer r.mu.Unlock()
 	for _, part := range parts {
 		if part.name == "campaigns" && missing != nil {
-			break // it asks the store, which may take its time
+			continue // it asks the store, which may take its time
 		}
 		if err := part.back(r, since); err != nil {
 			missing = fmt.Errorf("%s: %w", part.name, err)
