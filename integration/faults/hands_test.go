@@ -43,22 +43,38 @@ func (p place) target() (driver.Target, error) {
 // entries reads what is at places. The marks of members that left are not
 // among it: they stay for a while.
 func (r *run) entries(ctx context.Context, places ...place) (all []driver.Entry, err error) {
+	var targets []driver.Target
 	for _, p := range places {
 		target, err := p.target()
 		if err != nil {
 			return nil, err
 		}
-		found, err := r.store.Read(ctx, target)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range found[0] {
+		targets = append(targets, target)
+	}
+	read, err := r.anyReads(ctx, targets)
+	for _, found := range read {
+		for _, e := range found {
 			if !strings.HasSuffix(e.Key, "~left") {
 				all = append(all, e)
 			}
 		}
 	}
-	return all, nil
+	return all, err
+}
+
+// anyReads reads through one server or another: one of them may be gone.
+func (r *run) anyReads(ctx context.Context, targets []driver.Target) (read [][]driver.Entry, err error) {
+	for range 3 {
+		for _, store := range r.stores {
+			bound, cancel := context.WithTimeout(ctx, 400*time.Millisecond)
+			read, err = store.Read(bound, targets...)
+			cancel()
+			if err == nil || ctx.Err() != nil {
+				return read, err
+			}
+		}
+	}
+	return nil, err
 }
 
 func (r *run) keys(ctx context.Context, places ...place) (keys []string, err error) {

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/quorate/quorate/integration/rig"
 )
 
 // part is something that must be done again after a fault.
@@ -88,9 +86,10 @@ func (r *run) each(is func(*seen) bool) error {
 	return nil
 }
 
-// led returns an error unless somebody owns something now.
+// led returns an error unless somebody owned something when the journals were
+// read.
 func (r *run) led(what string, since int64) error {
-	if at := r.h.fresh[what]; at < since || at < rig.Now()-int64(300*time.Millisecond) {
+	if at := r.h.fresh[what]; at < since || at < r.cut-int64(300*time.Millisecond) {
 		return fmt.Errorf("nobody has %s", what)
 	}
 	return nil

@@ -39,6 +39,7 @@ type run struct {
 
 	mu      sync.Mutex
 	h       *history
+	cut     int64      // up to when the journals were read
 	healing chan int64 // when the fault in hand began to be undone
 }
 
@@ -153,10 +154,10 @@ func (r *run) launch(p *process, tk task) (err error) {
 
 // read takes in what the processes have written since. It returns a time up to
 // which all of it is known.
-func (r *run) read() (cut int64) {
+func (r *run) read() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	cut = rig.Now()
+	r.cut = rig.Now()
 	for _, p := range r.all {
 		lines, err := p.journal.next()
 		if err != nil {
@@ -166,7 +167,7 @@ func (r *run) read() (cut int64) {
 			r.h.add(p.number, p.name, l)
 		}
 	}
-	return cut
+	return r.cut
 }
 
 // heals says that the fault in hand is being undone: what comes after the
