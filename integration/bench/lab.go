@@ -54,8 +54,8 @@ func full(rounds int) scale {
 		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, crashes: rounds,
 		resting: []int{1, 100, 1000}, rest: restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
 		members: []int{10, 100, 1000}, changes: 2 * rounds,
-		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 1),
-		clients: 300, storms: max(rounds/2, 1), calm: 8 * time.Second,
+		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 3),
+		clients: 300, storms: max(rounds/2, 3), calm: 8 * time.Second,
 	}
 }
 

@@ -19,6 +19,12 @@ func TestQuantiles(t *testing.T) {
 	if got := quantile([]float64{1, 2, 3}, 0.99); got != 3 {
 		t.Errorf("the 99th percentile of three is %v", got)
 	}
+	// Catches: of two runs the better one.
+	for want, figures := range map[float64][]float64{2: {3, 1, 2}, 2.5: {4, 1, 3, 2}, 7: {7}} {
+		if got := median(figures); got != want {
+			t.Errorf("the median of %v is %v", figures, got)
+		}
+	}
 }
 
 func TestRatiosArePairByPair(t *testing.T) {
