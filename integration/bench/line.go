@@ -56,33 +56,33 @@ func pairwise(a, b []float64, of func(a, b float64) float64) []float64 {
 	return both
 }
 
-// verdict says whether the goal is met, and by how much it is missed.
+// verdict says whether the goal is met or by how much it is missed, and whether
+// it would be otherwise at the other end of the spread.
 func (g goal) verdict(l *line, store string) (text string, met bool) {
 	figures := g.of(l)
 	if len(figures) == 0 {
 		return g.text + ": not measured", false
 	}
 	m := median(figures)
-	met = m <= g.limit || g.least && m >= g.limit
-	if g.least && m < g.limit {
-		met = false
+	met = g.allows(m)
+	text = g.text + ": met"
+	if !met {
+		text = fmt.Sprintf("%s: **missed by %.0f %%**", g.text, 100*math.Abs(m/g.limit-1))
 	}
-	if met {
-		return g.text + ": met", true
+	if low, high := spread(figures); g.allows(low) != g.allows(high) {
+		text += ", the limit within the spread"
 	}
-	missed := m/g.limit - 1
-	if g.least {
-		missed = 1 - m/g.limit
-	}
-	text = fmt.Sprintf("%s: **missed by %.0f %%**", g.text, 100*missed)
-	low, high := spread(figures)
-	if !g.least && low <= g.limit || g.least && high >= g.limit {
-		text += ", within the spread"
-	}
-	if why := g.why[store]; why != "" {
+	if why := g.why[store]; why != "" && !met {
 		text += ". " + why
 	}
-	return text, false
+	return text, met
+}
+
+func (g goal) allows(figure float64) bool {
+	if g.least {
+		return figure >= g.limit
+	}
+	return figure <= g.limit
 }
 
 // quantile is the value that a share of the figures does not exceed; of fewer

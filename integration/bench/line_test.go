@@ -50,7 +50,8 @@ func TestVerdicts(t *testing.T) {
 		"least met": {goal{text: "g", of: ours, limit: 2, least: true}, "g: met", true},
 		"missed":    {goal{text: "g", of: ours, limit: 1.6, why: why}, "g: **missed by 25 %**. For a reason.", false},
 		"least":     {goal{text: "g", of: ours, limit: 4, least: true}, "g: **missed by 50 %**", false},
-		"spread":    {goal{text: "g", of: toPeer, limit: 1}, "g: **missed by 100 %**, within the spread", false},
+		"spread":    {goal{text: "g", of: toPeer, limit: 1}, "g: **missed by 100 %**, the limit within the spread", false},
+		"barely":    {goal{text: "g", of: toPeer, limit: 1, least: true, why: why}, "g: met, the limit within the spread", true},
 		"missing":   {goal{text: "g", of: toFloor, limit: 1}, "g: not measured", false},
 	} {
 		if text, met := c.goal.verdict(l, "etcd"); text != c.want || met != c.met {

@@ -45,7 +45,8 @@ func (r *Report) Page() string {
 	b.WriteString(`
 Ours, the peer's and the floor's take turns, on the same cluster and the same machine. Each is the median, and behind the
 stroke the 99th percentile (of fewer than a hundred figures the worst). A ratio is taken pair by pair: the median, and in
-brackets where the middle four fifths lie. The floor is what the store takes for the least that could be done.
+brackets the spread, which is where the middle four fifths lie. The floor is what the store takes for the least that could
+be done.
 `)
 	for _, row := range rows {
 		r.section(&b, row)
