@@ -40,20 +40,17 @@ type goal struct {
 
 func ours(l *line) []float64 { return l.ours }
 
-func toPeer(l *line) []float64 {
-	return pairwise(l.ours, l.peer, func(a, b float64) float64 { return a / b })
-}
+func toPeer(l *line) []float64 { return over(l.ours, l.peer) }
 
-func toFloor(l *line) []float64 {
-	return pairwise(l.ours, l.floor, func(a, b float64) float64 { return a / b })
-}
+func toFloor(l *line) []float64 { return over(l.ours, l.floor) }
 
-func pairwise(a, b []float64, of func(a, b float64) float64) []float64 {
-	both := make([]float64, 0, len(a))
+// over divides pair by pair.
+func over(a, b []float64) []float64 {
+	quotients := make([]float64, 0, len(a))
 	for i := range min(len(a), len(b)) {
-		both = append(both, of(a[i], b[i]))
+		quotients = append(quotients, a[i]/b[i])
 	}
-	return both
+	return quotients
 }
 
 // verdict says whether the goal is met or by how much it is missed, and whether

@@ -64,8 +64,7 @@ func oneCaller(ctx context.Context, l *lab) (line, error) {
 	if l.Name == "etcd" {
 		at.goals[0] = goal{
 			text: "at least 1.5 times as fast as STM", limit: 1.5, least: true,
-			of:  func(l *line) []float64 { return pairwise(l.peer, l.ours, func(a, b float64) float64 { return a / b }) },
-			why: map[string]string{"etcd": "A bare commit, which an Add cannot beat, is itself only about 1.5 times as fast as STM, a read and a commit"},
+			of: func(l *line) []float64 { return over(l.peer, l.ours) },
 		}
 	}
 	name := l.name()
@@ -83,6 +82,10 @@ func oneCaller(ctx context.Context, l *lab) (line, error) {
 		func() error { return stock.put(ctx, name+"/bare") },
 	}
 	err = l.inTurns(&at, ways, []*[]float64{&at.ours, &at.peer, &at.floor})
+	if most := median(over(at.peer, at.floor)); l.Name == "etcd" && most < at.goals[0].limit {
+		at.goals[0].why = map[string]string{"etcd": fmt.Sprintf("A bare commit, which an Add cannot beat, is itself only %.2f times "+
+			"as fast as STM, a read and a commit", most)}
+	}
 	return at, err
 }
 
