@@ -47,7 +47,7 @@ const (
 var rows = []row{
 	{
 		name: "office", title: "To take office", measure: office,
-		about: "With an open session, when nobody else wants it, by one that had it before.",
+		about: "With an open session, when nobody else wants it, by one that had it before. On ZooKeeper all talk to the same server.",
 	},
 	{
 		name: "handover", title: "Graceful hand-over", measure: handovers, leaves: true,
@@ -66,7 +66,8 @@ var rows = []row{
 	},
 	{
 		name: "counter", title: "Counters", measure: counters,
-		about: "Increments of one counter. The peer is not exact when replies are lost; Quorate's is.",
+		about: "Increments of one counter. The peer is not exact when replies are lost; Quorate's is. On ZooKeeper each process of " +
+			"ours talks to the same server as one of the peer's.",
 	},
 	{
 		name: "members", title: "Membership", measure: members, leaves: true,

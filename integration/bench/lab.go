@@ -187,6 +187,19 @@ func turned(addrs []string, i int) []string {
 	return append(slices.Clone(addrs[i:]), addrs[:i]...)
 }
 
+// near returns the addresses for what is compared, that server's first. On
+// ZooKeeper, whose clients pick one at random for good, it is that server's
+// alone: a follower takes longer than the leader. Ours, the peer and the floor
+// have a client each, for etcd's takes the servers in turns: one that two of
+// them share could send all that one of them asks to the same.
+func (l *lab) near(i int) []string {
+	addrs := turned(l.cluster.Addrs(), i)
+	if l.Name == "zookeeper" {
+		return addrs[:1]
+	}
+	return addrs
+}
+
 // timed returns how long something takes, in milliseconds.
 func timed(do func() error) (float64, error) {
 	began := time.Now()

@@ -46,7 +46,7 @@ func counters(ctx context.Context, l *lab) ([]line, error) {
 
 // add returns what adds one to a counter of ours, by a Store of its own.
 func (l *lab) add(ctx context.Context, name string, at int) (func() error, error) {
-	store, err := l.open(turned(l.cluster.Addrs(), at), longTTL)
+	store, err := l.open(l.near(at), longTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +72,18 @@ func oneCaller(ctx context.Context, l *lab) (line, error) {
 	if err != nil {
 		return at, err
 	}
-	stock, err := l.peer(l.cluster.Addrs(), longTTL)
+	stock, err := l.peer(l.near(0), longTTL)
+	if err != nil {
+		return at, err
+	}
+	floor, err := l.peer(l.near(0), longTTL)
 	if err != nil {
 		return at, err
 	}
 	ways := []func() error{
 		us,
 		func() error { return stock.increment(ctx, name+"/stock") },
-		func() error { return stock.put(ctx, name+"/bare") },
+		func() error { return floor.put(ctx, name+"/bare") },
 	}
 	err = l.inTurns(&at, ways, []*[]float64{&at.ours, &at.peer, &at.floor})
 	if most := median(over(at.peer, at.floor)); l.Name == "etcd" && most < at.goals[0].limit {
@@ -149,7 +153,7 @@ func manyCallers(ctx context.Context, l *lab, processes, callers int) (line, err
 		if err != nil {
 			return at, err
 		}
-		stock, err := l.peer(turned(l.cluster.Addrs(), i), longTTL)
+		stock, err := l.peer(l.near(i), longTTL)
 		if err != nil {
 			return at, err
 		}

@@ -11,11 +11,15 @@ const longTTL = 10 * time.Second
 // office measures how long it takes to take an office that nobody else wants,
 // with an open session, by one that had it before.
 func office(ctx context.Context, l *lab) ([]line, error) {
-	store, err := l.open(l.cluster.Addrs(), longTTL)
+	store, err := l.open(l.near(0), longTTL)
 	if err != nil {
 		return nil, err
 	}
-	stock, err := l.peer(l.cluster.Addrs(), longTTL)
+	stock, err := l.peer(l.near(0), longTTL)
+	if err != nil {
+		return nil, err
+	}
+	floor, err := l.peer(l.near(0), longTTL)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +35,7 @@ func office(ctx context.Context, l *lab) ([]line, error) {
 	take := func(c candidate) func() error { return func() error { return c.take(ctx) } }
 	bare := func() error {
 		for range 2 {
-			if err := stock.put(ctx, name+"/bare"); err != nil {
+			if err := floor.put(ctx, name+"/bare"); err != nil {
 				return err
 			}
 		}
