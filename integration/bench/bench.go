@@ -71,7 +71,9 @@ var rows = []row{
 	},
 	{
 		name: "members", title: "Membership", measure: members, leaves: true,
-		about: "All members in this process, on 20 Stores at most, each with a client of its own; one is behind a proxy that counts.",
+		about: "All members in this process, on 20 Stores at most, each with a client of its own; one is behind a proxy that counts, " +
+			"from before the first change until it is quiet after the last: renewals and pings of that time, and blocking queries asked " +
+			"again, are in its figures per change.",
 	},
 	{
 		name: "slots", title: "Rebalance", measure: rebalances,

@@ -7,11 +7,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quorate/quorate/integration/cluster"
 	"github.com/quorate/quorate/membership"
 )
 
 // watching is how many processes the members are spread over at most.
 const watching = 20
+
+// gathered is longer than a view is held back that follows another at once.
+const gathered = 400 * time.Millisecond
 
 // members measures until a change of one member is seen in all processes of a
 // group, and what it costs one of them.
@@ -74,57 +78,49 @@ func membersOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		return nil, err
 	}
 	joins.ours = []float64{took}
-	seen := line{
-		what: fmt.Sprintf("%d members in %d processes: a change is seen by all", n, len(groups)), unit: milliseconds,
-		floorIs: "a bare commit, seen by as many bare watches",
-	}
 	bare, notified, err := bareWatches(ctx, l, len(groups))
 	if err != nil {
 		return nil, err
 	}
-	replies, asked := 0.0, 0.0
+	asked, received, err := traffic(ctx, proxies, m)
+	if err != nil {
+		return nil, err
+	}
+	seen := line{
+		what: fmt.Sprintf("%d members in %d processes: a change is seen by all", n, len(groups)), unit: milliseconds,
+		floorIs: "a bare commit, seen by as many bare watches",
+	}
 	for i := range l.scale.changes {
-		// A view that follows another within a fifth of a second is gathered.
-		if err := pause(ctx, 400*time.Millisecond); err != nil {
-			return nil, err
-		}
-		bytes := proxies.Stats().ReplyBytes
-		requests, err := m.count()
-		if err != nil {
-			return nil, err
-		}
 		took, err := timed(func() error { return c.change(ctx, i) })
 		if err != nil {
 			return nil, err
 		}
-		floor, err := timed(func() error {
-			if err := bare.put(ctx, "bare/group"); err != nil {
-				return err
-			}
-			for _, changed := range notified {
-				if _, err := next(ctx, changed); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		floor, err := timed(func() error { return bareChange(ctx, bare, notified) })
 		if err != nil {
 			return nil, err
 		}
 		seen.ours, seen.floor = append(seen.ours, took), append(seen.floor, floor)
-		after, err := m.count()
-		if err != nil {
+		if err := pause(ctx, gathered); err != nil {
 			return nil, err
 		}
-		replies += float64(proxies.Stats().ReplyBytes - bytes)
-		asked += float64(after - requests)
 	}
+	askedAll, receivedAll, err := traffic(ctx, proxies, m)
 	changes := float64(l.scale.changes)
 	return []line{
 		joins, seen,
-		lineOf(fmt.Sprintf("%d members: to one process per change", n), bytesUnit, replies/changes),
-		lineOf(fmt.Sprintf("%d members: requests of one process per change", n), plain, asked/changes),
-	}, nil
+		lineOf(fmt.Sprintf("%d members: to one process per change", n), bytesUnit, (receivedAll-received)/changes),
+		lineOf(fmt.Sprintf("%d members: requests of one process per change", n), plain, (askedAll-asked)/changes),
+	}, err
+}
+
+// traffic waits until what was begun is through, and returns the requests and
+// the bytes of replies so far.
+func traffic(ctx context.Context, proxies *cluster.Proxies, m *meter) (asked, received float64, err error) {
+	if err := pause(ctx, gathered); err != nil {
+		return 0, 0, err
+	}
+	n, err := quiet(ctx, m)
+	return float64(n), float64(proxies.Stats().ReplyBytes), err
 }
 
 // crowd is a group of many members in fewer processes.
@@ -192,4 +188,18 @@ func bareWatches(ctx context.Context, l *lab, n int) (peer, []<-chan time.Time, 
 		}
 	}
 	return first, notified, nil
+}
+
+// bareChange is the least that a change can be: a commit, and all watches are
+// notified.
+func bareChange(ctx context.Context, bare peer, notified []<-chan time.Time) error {
+	if err := bare.put(ctx, "bare/group"); err != nil {
+		return err
+	}
+	for _, changed := range notified {
+		if _, err := next(ctx, changed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
