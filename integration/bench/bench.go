@@ -62,7 +62,7 @@ var rows = []row{
 	{
 		name: "rest", title: "At rest", measure: rest, leaves: true,
 		about: "In one process: elections in which it waits behind another process's leader, groups of which it is a member, " +
-			"counters that it has used. Requests are counted at the servers.",
+			"counters that it has used. Requests are counted at the servers, for two TTLs.",
 	},
 	{
 		name: "counter", title: "Counters", measure: counters,

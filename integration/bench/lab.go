@@ -33,7 +33,7 @@ type scale struct {
 	waiting    []int         // candidates behind the holder
 	crashes    int           // of leaders
 	resting    []int         // elections, groups and counters in a process
-	rest       time.Duration // for which requests are counted, restTTL unless it is smoke
+	rest       time.Duration // for which requests are counted
 	idle       int           // elections of which memory is measured
 	load       time.Duration // of callers without a pause
 	loads      int           // how often
@@ -52,7 +52,7 @@ type scale struct {
 func full(rounds int) scale {
 	return scale{
 		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, crashes: rounds,
-		resting: []int{1, 100, 1000}, rest: restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
+		resting: []int{1, 100, 1000}, rest: 2 * restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
 		members: []int{10, 100, 1000}, changes: 2 * rounds,
 		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 3),
 		clients: 300, storms: max(rounds/2, 3), calm: 8 * time.Second,

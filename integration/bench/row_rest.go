@@ -97,26 +97,28 @@ func requestsAtRest(ctx context.Context, l *lab, n int) (requests, connections f
 	if err != nil {
 		return 0, 0, err
 	}
-	before, after, err := overTTL(ctx, m, l.scale.rest)
-	return float64(after - before), float64(proxies.Stats().Connections), err
+	requests, err = l.perTTL(ctx, m)
+	return requests, float64(proxies.Stats().Connections), err
 }
 
-// overTTL waits until what was begun is through, and then for a TTL.
-func overTTL(ctx context.Context, m *meter, ttl time.Duration) (before, after int, err error) {
-	if _, err = quiet(ctx, m); err != nil {
-		return 0, 0, err
+// perTTL waits until what was begun is through, and counts for so long that
+// Consul's blocking queries, of 10 s, are asked again.
+func (l *lab) perTTL(ctx context.Context, m *meter) (float64, error) {
+	if _, err := quiet(ctx, m); err != nil {
+		return 0, err
 	}
-	if err = pause(ctx, time.Second); err != nil {
-		return 0, 0, err
+	if err := pause(ctx, time.Second); err != nil {
+		return 0, err
 	}
-	if before, err = m.count(); err != nil {
-		return 0, 0, err
+	before, err := m.count()
+	if err != nil {
+		return 0, err
 	}
-	if err = pause(ctx, ttl); err != nil {
-		return 0, 0, err
+	if err := pause(ctx, l.scale.rest); err != nil {
+		return 0, err
 	}
-	after, err = m.count()
-	return before, after, err
+	after, err := m.count()
+	return float64(after-before) * float64(restTTL) / float64(l.scale.rest), err
 }
 
 func join(ctx context.Context, store *rig.Opened, name, id string) error {
@@ -253,8 +255,8 @@ func idleSide(ctx context.Context, l *lab, side, n int, counted bool) (f idleFig
 		return f, err
 	}
 	if counted {
-		before, after, err := overTTL(ctx, m, l.scale.rest)
-		return idleFigures{requests: float64(after - before)}, err
+		requests, err := l.perTTL(ctx, m)
+		return idleFigures{requests: requests}, err
 	}
 	if err := pause(ctx, 2*time.Second); err != nil {
 		return f, err
