@@ -40,7 +40,7 @@ type row struct {
 // What does not stop is left where it is, and the next row gets a cluster of
 // its own.
 const (
-	rowLimit = 4 * time.Minute
+	rowLimit = 6 * time.Minute
 	rowGrace = 20 * time.Second
 )
 

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"sync"
@@ -101,24 +102,24 @@ func requestsAtRest(ctx context.Context, l *lab, n int) (requests, connections f
 	return requests, float64(proxies.Stats().Connections), err
 }
 
-// perTTL waits until what was begun is through, and counts for so long that
-// Consul's blocking queries, of 10 s, are asked again.
+// perTTL counts for so long that Consul's blocking queries, of 10 s, are asked
+// again, and once more until there were not twice as many the time before:
+// what was begun, which with many takes a while, is through.
 func (l *lab) perTTL(ctx context.Context, m *meter) (float64, error) {
-	if _, err := quiet(ctx, m); err != nil {
-		return 0, err
-	}
-	if err := pause(ctx, time.Second); err != nil {
-		return 0, err
-	}
 	before, err := m.count()
-	if err != nil {
-		return 0, err
+	for last := math.MaxInt; err == nil; {
+		if err = pause(ctx, l.scale.rest); err != nil {
+			break
+		}
+		var after int
+		after, err = m.count()
+		n := after - before
+		if 2*n >= last {
+			return float64(n) * float64(restTTL) / float64(l.scale.rest), err
+		}
+		before, last = after, n
 	}
-	if err := pause(ctx, l.scale.rest); err != nil {
-		return 0, err
-	}
-	after, err := m.count()
-	return float64(after-before) * float64(restTTL) / float64(l.scale.rest), err
+	return 0, err
 }
 
 func join(ctx context.Context, store *rig.Opened, name, id string) error {
