@@ -57,7 +57,9 @@ var rows = []row{
 	},
 	{
 		name: "crash", title: "From a crash to the next leader", measure: crashes,
-		about: "The leader's connections are cut for good; one other waits. TTL 2 s. Ours and the peer's crash at the same moment.",
+		about: "The leader's connections are cut for good; one other waits. TTL 2 s. Ours and the peer's crash at the same moment. " +
+			"The second line counts from when a third process, by a bare watch, is told that the office is free: the next leader's own " +
+			"notification is not in it, and where that one comes earlier by more than the commits take, it is negative.",
 	},
 	{
 		name: "rest", title: "At rest", measure: rest, leaves: true,

@@ -12,7 +12,8 @@ import (
 const shortTTL = 2 * time.Second
 
 // crashes measures from when a leader's connections are cut until another
-// leads, and how much of that is left once the store has given the office up.
+// leads, and how much of that is left once a bystander hears that the store has
+// given the office up: the next leader hears it by a notification of its own.
 // Ours and theirs crash at the same moment: what is compared is seconds long.
 func crashes(ctx context.Context, l *lab) ([]line, error) {
 	recipe := recipe[l.Name].election
@@ -21,7 +22,7 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 			text: "no slower than the stock recipe", of: toPeer, limit: 1,
 		},
 	}}
-	after := line{what: "from when the store gives it up", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
+	after := line{what: "from when a bare watch is told that it is free", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
 		{text: "at most two commits", of: toFloor, limit: 1},
 	}}
 	bare, err := l.peer(l.cluster.Addrs(), longTTL)
