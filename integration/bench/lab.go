@@ -60,7 +60,7 @@ func full(rounds int) scale {
 }
 
 var smoke = scale{
-	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 1, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
+	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 2, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
 	load: 20 * time.Millisecond, loads: 1, entries: 3, members: []int{2}, changes: 1,
 	slots: []int{8}, rebalances: 1, clients: 4, storms: 1, calm: time.Second,
 }

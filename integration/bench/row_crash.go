@@ -25,12 +25,8 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 	after := line{what: "from when a bare watch is told that it is free", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
 		{text: "at most two commits", of: toFloor, limit: 1},
 	}}
-	bare, err := l.peer(l.cluster.Addrs(), longTTL)
-	if err != nil {
-		return nil, err
-	}
 	for range l.scale.crashes {
-		c, err := crash(ctx, l, bare)
+		c, err := crash(ctx, l)
 		if err != nil {
 			return nil, err
 		}
@@ -42,7 +38,7 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 
 type crashed struct{ ours, peer, rest, floor float64 }
 
-func crash(ctx context.Context, l *lab, bare peer) (c crashed, err error) {
+func crash(ctx context.Context, l *lab) (c crashed, err error) {
 	defer l.clear()
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("nobody leads 30 s after a crash"))
 	defer cancel()
@@ -90,6 +86,10 @@ func crash(ctx context.Context, l *lab, bare peer) (c crashed, err error) {
 			err := second.take(ctx)
 			done <- result{time.Now(), err}
 		}()
+	}
+	bare, err := l.peer(l.cluster.Addrs(), longTTL)
+	if err != nil {
+		return c, err
 	}
 	// The second waits when it has asked; that it does so is seen by nobody.
 	if err := pause(ctx, 300*time.Millisecond); err != nil {
