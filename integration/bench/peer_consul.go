@@ -28,7 +28,9 @@ func openConsul(addrs []string, ttl time.Duration) (peer, error) {
 }
 
 func (p *consulPeer) put(ctx context.Context, key string) error {
-	_, err := p.client.KV().Put(&api.KVPair{Key: key, Value: []byte(small)}, (&api.WriteOptions{}).WithContext(ctx))
+	// Consul tells nobody of a value that was the same before.
+	value := fmt.Appendf(nil, "%-*d", len(small), time.Now().UnixNano())
+	_, err := p.client.KV().Put(&api.KVPair{Key: key, Value: value}, (&api.WriteOptions{}).WithContext(ctx))
 	return err
 }
 
