@@ -158,7 +158,7 @@ func serverEmptied(ctx context.Context, r *run) error {
 	if err := errors.Join(n.Kill(), n.Wipe(), n.Launch()); err != nil {
 		return err
 	}
-	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+	if err := r.lasts(ctx, victims{began: began, server: n, returns: true}); err != nil {
 		return err
 	}
 	r.heals()

@@ -17,6 +17,8 @@ type victims struct {
 	// heard: what these send arrives, so they renew their sessions for as long
 	// as they trust themselves.
 	heard bool
+	// returns: the server may serve again by itself.
+	returns bool
 }
 
 // lasts lets such a fault last: for a moment, in which each session may have got
@@ -41,6 +43,8 @@ func (r *run) lasts(ctx context.Context, v victims) error {
 	if v.heard {
 		bound += r.ttl
 	}
+	r.returns = v.returns
+	defer func() { r.returns = false }()
 	if r.during, err = r.recover(ctx, since, r.kind, others); err != nil {
 		return fmt.Errorf("while it lasts: %w", err)
 	}

@@ -48,13 +48,8 @@ var parts = []part{
 		return fmt.Errorf("nobody has saved")
 	}},
 	{"membership", debounce, func(r *run, _ int64) error {
-		var ids []string
-		for _, p := range r.present {
-			ids = append(ids, p.id)
-		}
-		slices.Sort(ids)
-		want := strings.Join(append(ids, "."), ",")
-		return r.each(func(s *seen) bool { return s.view == want })
+		want, all := names(r.present), names(r.clients)
+		return r.each(func(s *seen) bool { return s.view == want || r.returns && s.view == all })
 	}},
 	{"partition", settle, func(r *run, since int64) error {
 		for i := range slots {
@@ -74,6 +69,16 @@ func (r *run) seen(p *process) *seen {
 		return s
 	}
 	return new(seen)
+}
+
+// names are those of clients, as a view has them.
+func names(clients []*process) string {
+	var ids []string
+	for _, p := range clients {
+		ids = append(ids, p.id)
+	}
+	slices.Sort(ids)
+	return strings.Join(append(ids, "."), ",")
 }
 
 // each returns an error unless is holds for all that are to be at work.
@@ -108,7 +113,7 @@ func (r *run) queued(int64) error {
 		for _, e := range entries {
 			campaigning[e.Lease] = true
 		}
-		if n := len(campaigning); n != len(r.present) {
+		if n := len(campaigning); n != len(r.present) && !(r.returns && n == len(r.clients)) {
 			return fmt.Errorf("%d campaign in %s", n, name)
 		}
 	}

@@ -30,6 +30,7 @@ type run struct {
 	probe   *probe
 	dir     string
 	clients []*process               // that are to be there
+	returns bool                     // the others may be as well
 	present []*process               // that are held to be at work
 	all     []*process               // that there ever were
 	kind    kind                     // the fault in hand
