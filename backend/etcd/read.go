@@ -47,8 +47,9 @@ type snapshot struct {
 	generation uint64
 }
 
+// read asks a second and a third server in time when the first is silent.
 func (d *Driver) read(ctx context.Context, targets []driver.Target) (snapshot, error) {
-	s, err := d.query(ctx, targets)
+	s, err := hedged(ctx, func(ctx context.Context) (snapshot, error) { return d.query(ctx, targets) })
 	if err != nil {
 		return snapshot{}, fmt.Errorf("etcd read: %w", d.classify(ctx, err, asked))
 	}

@@ -47,7 +47,7 @@ func partedFromOne(ctx context.Context, r *run) error {
 		return errors.New("no client has a connection")
 	}
 	node := nodes[r.random.IntN(len(nodes))]
-	v := victims{began: rig.Now(), clients: r.agents(node)}
+	v := victims{began: rig.Now(), clients: r.agents(node), silent: true}
 	for _, p := range r.clients {
 		p.net.Node(node).Silence()
 	}

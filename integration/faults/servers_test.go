@@ -72,7 +72,7 @@ func (r *run) paused(ctx context.Context, n *cluster.Node) error {
 	if _, err := r.cluster.Leader(ctx); err != nil {
 		return err
 	}
-	if err := r.lasts(ctx, victims{began: began, server: n}); err != nil {
+	if err := r.lasts(ctx, victims{began: began, server: n, silent: true}); err != nil {
 		return err
 	}
 	r.heals()
