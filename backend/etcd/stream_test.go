@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -100,7 +101,25 @@ func TestWatchAppliesEvents(t *testing.T) {
 	}
 }
 
-// TestWatchEnds: whatever could make a watch miss something ends it.
+// TestReadAsksAnother: two servers accept and stay silent.
+func TestReadAsksAnother(t *testing.T) {
+	f := startFake(t)
+	var asked atomic.Int64
+	answer := emptyTxn(10)
+	f.unary = func(method string, stream grpc.ServerStream) error {
+		if asked.Add(1) < attempts {
+			<-stream.Context().Done()
+			return stream.Context().Err()
+		}
+		return answer(method, stream)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := f.driver(t).Read(ctx, driver.Key("a")); err != nil {
+		t.Errorf("Read: %v", err)
+	}
+}
+
 // TestWatchAsksAnother: the server that is asked for the first state accepts and
 // stays silent. Nobody bounds a Watch but itself.
 func TestWatchAsksAnother(t *testing.T) {
@@ -150,6 +169,7 @@ func TestWatchDenied(t *testing.T) {
 	}
 }
 
+// TestWatchEnds: whatever could make a watch miss something ends it.
 func TestWatchEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply *pb.WatchResponse
