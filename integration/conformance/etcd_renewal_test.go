@@ -20,6 +20,11 @@ import (
 // until another had led for a while, just before it goes on. Its answers must
 // not count: the new leader knows nothing of them and lets the leases expire.
 // The client's own keep-alives beside them show what is at stake.
+//
+// By then the leases have expired by the paused leader's own clock, so now and
+// then it has one revoked as it goes on, though the new leader has prolonged it
+// and said so (docs/guarantees.md, early revocation). Such a key goes at once;
+// one that nobody prolonged goes when the new leader lets it expire.
 func TestEtcdRenewalByDeposedLeader(t *testing.T) {
 	const rounds, leases = 3, 24
 	rig := startEtcd(t, cluster.EtcdConfig{})
@@ -42,6 +47,7 @@ func TestEtcdRenewalByDeposedLeader(t *testing.T) {
 		}
 		<-time.After(200 * time.Millisecond) // the requests wait at the paused server
 		must(t, old.Resume())
+		resumed := time.Now()
 		all.Wait()
 		p.proxies.HealReset()
 		for _, r := range renewals {
@@ -49,7 +55,11 @@ func TestEtcdRenewalByDeposedLeader(t *testing.T) {
 		}
 		all.Wait()
 		for _, r := range renewals {
-			if total.add(r); r.ours != nil && r.err == nil && r.gone.Before(r.until) {
+			switch total.add(r); {
+			case r.ours == nil || r.err != nil || !r.gone.Before(r.until):
+			case r.gone.Sub(resumed) < 400*time.Millisecond:
+				total.Revoked++
+			default:
 				t.Errorf("the key went %v before the end that a renewal had promised", r.until.Sub(r.gone))
 			}
 		}
@@ -73,6 +83,7 @@ type renewal struct {
 // though the key did not stay as long.
 type tally struct {
 	Counted, NotCounted, Failed             int
+	Revoked                                 int // of the counted
 	StockAnswered, StockBroken, StockFailed int
 }
 
