@@ -25,14 +25,16 @@
 // renewal one keep-alive and one linearizable read (with user and password the
 // client also asks for a token each time it opens a stream, so one more). A
 // watch stream on which nothing was heard for two seconds is asked for a sign
-// of life, and given up when none comes within three, so that a watch is never
-// deaf for longer than that, whatever became of the connection. Give the
+// of life, and given up when none comes within three. A watch that is told of
+// less than it has read asks whether the store went back, which takes five
+// seconds at most. So a watch is never deaf for longer than that, whatever
+// became of the connection. Give the
 // client keep-alives of its own, as above, all the same: without them a
 // connection whose other end vanished stays in use until the kernel gives up
-// on it, a quarter of an hour later. The session survives that, for a renewal
-// asks the next server when one is silent; but the client takes its endpoints
-// in turn, so of three about every third commit goes there, and its outcome
-// stays unknown.
+// on it, a quarter of an hour later. The session survives that, for a renewal,
+// as any read, asks the next server when one is silent; but the client takes its
+// endpoints in turn, so of three about every third commit goes there, and its
+// outcome stays unknown until a read tells.
 //
 // # What it needs of the server
 //
