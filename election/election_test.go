@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
 )
@@ -28,6 +29,17 @@ func open(t *testing.T, server *memory.Server) *backend.Store {
 			t.Errorf("Close: %v", err)
 		}
 	})
+	return store
+}
+
+// over opens a Store over a driver that does what the test says.
+func over(t *testing.T, d driver.Driver) *backend.Store {
+	t.Helper()
+	store, err := backend.New(d, &backend.Options{TTL: ttl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
 	return store
 }
 

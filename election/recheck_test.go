@@ -52,11 +52,7 @@ func noPlaceNoOffice(t *testing.T, atTake bool) {
 	}
 	lead := campaign(t, candidate(t, open(t, server), nil))
 	d := &afterRead{Driver: memory.NewDriver(server)}
-	store, err := backend.New(d, &backend.Options{TTL: ttl})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := over(t, d)
 	before := queue()
 	first := wins(t, candidate(t, store, nil))
 	entry := slices.DeleteFunc(queue(), func(key string) bool { return slices.Contains(before, key) })[0]
@@ -95,11 +91,7 @@ func TestAnOlderEntryThatComesBackIsSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
 		d := &afterRead{Driver: memory.NewDriver(server)}
-		store, err := backend.New(d, &backend.Options{TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
+		store := over(t, d)
 		first := candidate(t, store, nil)
 		lead := campaign(t, first)
 		second, third := wins(t, candidate(t, open(t, server), nil)), wins(t, candidate(t, open(t, server), nil))

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
@@ -42,11 +41,7 @@ func TestStrictHolderThatOnlyRenews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
 		d := &deaf{Driver: memory.NewDriver(server)}
-		store, err := backend.New(d, &backend.Options{TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
+		store := over(t, d)
 		strict := &election.Options{Strict: true}
 		old := campaign(t, candidate(t, store, strict))
 		d.deaf.Store(true)

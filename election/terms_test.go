@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
@@ -46,11 +45,7 @@ func TestNumberOutlivesMarkAndTerm(t *testing.T) {
 func numberOutlives(t *testing.T, second bool) {
 	server := memory.NewServer()
 	d := &afterRead{Driver: memory.NewDriver(server)}
-	store, err := backend.New(d, &backend.Options{TTL: ttl})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := over(t, d)
 	first := campaign(t, candidate(t, open(t, server), nil))
 	e := candidate(t, store, nil)
 	won := make(chan *election.Leadership, 1)
@@ -114,11 +109,7 @@ func TestWhoRemembersRaises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
 		d := memory.NewDriver(server)
-		store, err := backend.New(d, &backend.Options{TTL: ttl})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
+		store := over(t, d)
 		e := candidate(t, store, nil)
 		resign(t, campaign(t, e))
 		old := campaign(t, e)
