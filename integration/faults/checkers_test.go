@@ -162,6 +162,32 @@ func TestNothingEscapesBetweenRounds(t *testing.T) {
 	}
 }
 
+// TestEachOverlapIsJudgedOnce: by the kind of fault in which it was, and again
+// if it grows.
+func TestEachOverlapIsJudgedOnce(t *testing.T) {
+	h := newHistory()
+	add := func(process int, at int64, token uint64) {
+		h.add(process, fmt.Sprint("process ", process), line{at: at, kind: valid, what: plain, token: token})
+	}
+	early := kind{early: 20}
+	add(0, 10, 1)
+	add(1, 20, 2)
+	add(0, 30, 1)
+	add(1, 40, 2)
+	if longest := h.judge(50, early); longest[plain] != 10 || len(h.wrong) > 0 {
+		t.Errorf("at first %v, %q", longest, h.wrong)
+	}
+	add(1, 60, 2)
+	if longest := h.judge(100, kind{}); longest[plain] != 0 || len(h.wrong) > 0 {
+		t.Errorf("when only the later went on %v, %q", longest, h.wrong)
+	}
+	add(0, 110, 1)
+	add(1, 110, 2)
+	if longest := h.judge(150, kind{}); longest[plain] != 90 || len(h.wrong) == 0 {
+		t.Errorf("when both went on %v, %q", longest, h.wrong)
+	}
+}
+
 // TestTallyChecker does so for the tally.
 func TestTallyChecker(t *testing.T) {
 	for _, test := range []struct {

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/quorate/quorate/integration/judge"
 )
@@ -10,7 +11,8 @@ import (
 // history is what all journals say, of all processes that there ever were.
 type history struct {
 	tenures   map[string]*judge.Tenure
-	fresh     map[string]int64 // when what is owned was last seen to be valid
+	overlaps  map[[2]*judge.Tenure]time.Duration // that were judged
+	fresh     map[string]int64                   // when what is owned was last seen to be valid
 	lates     []late
 	fenced    int
 	calls     []*judge.Call // adds, as they began
@@ -65,8 +67,8 @@ type rewind struct {
 
 func newHistory() *history {
 	return &history{
-		tenures: make(map[string]*judge.Tenure), fresh: make(map[string]int64), open: make(map[string]*judge.Call),
-		numbers: make(map[uint64]string), processes: make(map[string]*seen),
+		tenures: make(map[string]*judge.Tenure), overlaps: make(map[[2]*judge.Tenure]time.Duration), fresh: make(map[string]int64),
+		open: make(map[string]*judge.Call), numbers: make(map[uint64]string), processes: make(map[string]*seen),
 	}
 }
 
@@ -175,9 +177,15 @@ func (h *history) judgeTenures(since, cut int64, k kind) (longest map[string]int
 	}
 	overlaps, reversals := judge.Tenures(all, since)
 	for _, o := range overlaps {
+		// One that was judged and did not grow is none of this kind's, though the later goes on.
+		pair := [2]*judge.Tenure{o.Earlier, o.Later}
+		if before, judged := h.overlaps[pair]; judged && o.For <= before {
+			continue
+		}
+		h.overlaps[pair] = o.For
 		longest[class(o.Later.What)] = max(longest[class(o.Later.What)], int64(o.For))
 		if o.For > k.overlap(o.Later.What) {
-			h.complain("%v", o)
+			h.complain("%v, %v before the judgement", o, time.Duration(cut-o.Later.First))
 		}
 	}
 	for _, r := range reversals {
