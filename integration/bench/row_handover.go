@@ -97,7 +97,7 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 	times := line{
 		what: fmt.Sprintf("%d waiting: time", n), unit: milliseconds, floorIs: "commit, notification, commit",
 		goals: []goal{
-			{text: "at most 1.3 times commit, notification, commit", of: toFloor, limit: 1.3},
+			{text: "at most 1.3 times commit, notification, commit", of: toFloor, limit: 1.3, why: readWhy},
 			{text: "faster than the stock recipe", of: toPeer, limit: 1, why: handoverWhy},
 		},
 	}

@@ -8,7 +8,9 @@ import (
 // longTTL keeps sessions on a busy machine where nothing is to expire.
 const longTTL = 10 * time.Second
 
-// readWhy says what there is between the two commits.
+// readWhy says what there is between two commits of an election: after its
+// place in the queue, or after the notification that the one ahead is gone, and
+// before the term.
 var readWhy = map[string]string{
 	"etcd":   readQueue,
 	"consul": readQueue + ": on Consul a request for each of four places",
@@ -17,7 +19,7 @@ var readWhy = map[string]string{
 }
 
 const (
-	readQueue  = "Between the two the queue is read once, to see who came first"
+	readQueue  = "Before the commit that takes it the queue is read once, to see who comes first"
 	twoCommits = "The stock recipe takes it by one commit. Ours are two: a place in the queue, and the term, which fences whoever led before"
 )
 

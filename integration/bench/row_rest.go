@@ -42,8 +42,8 @@ func rest(ctx context.Context, l *lab) ([]line, error) {
 
 // restWhy says what a watch costs where it is no stream.
 var restWhy = map[string]string{
-	"consul": "A blocking query is asked again every 10 s, and beyond 32 of them the watches take turns, each look a " +
-		"request: the rate is that of 32 queries, whatever the number that wait",
+	"consul": "A blocking query is asked again every 10 s, with a plain read that tells whether the store was replaced under " +
+		"it. One more stands for all watches beyond 32; these are read at the same time, 64 to a request",
 }
 
 // goroutinesWhy and stacksWhy say what a waiting candidate consists of.
