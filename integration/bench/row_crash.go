@@ -19,11 +19,12 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 	recipe := recipe[l.Name].election
 	all := line{what: "from the crash on", unit: milliseconds, peerIs: recipe, goals: []goal{
 		{
-			text: "no slower than the stock recipe", of: toPeer, limit: 1,
+			text: "no slower than the stock recipe", of: toPeer, limit: 1, why: everywhere("Both wait for the store to end a session. " +
+				"When that was renewed last before the crash is chance, and so is when the store looks"),
 		},
 	}}
 	after := line{what: "from when a bare watch is told that it is free", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
-		{text: "at most two commits", of: toFloor, limit: 1},
+		{text: "at most two commits", of: toFloor, limit: 1, why: readWhy},
 	}}
 	for range l.scale.crashes {
 		c, err := crash(ctx, l)

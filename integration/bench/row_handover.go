@@ -10,11 +10,22 @@ import (
 // processes is how many processes the candidates of a queue are spread over.
 const processes = 32
 
-// handoverWhy says what the recipes spare that hand out no term.
-var handoverWhy = map[string]string{
-	"etcd":      noTake,
-	"zookeeper": noTake,
-}
+// handoverWhy says what the recipes spare that hand out no term, and flatWhy
+// what there is more of the longer the queue is.
+var (
+	handoverWhy = map[string]string{
+		"etcd":      noTake,
+		"consul":    "Who is next in the stock recipe's queue tries to get it by one commit, and looks at nothing before",
+		"zookeeper": noTake,
+	}
+	flatWhy = map[string]string{
+		"etcd":      wholeQueue,
+		"consul":    wholeQueue,
+		"zookeeper": wholeQueue + ": on ZooKeeper one request for the names, and one for each that waits, 16 at a time",
+	}
+)
+
+const wholeQueue = "Before the commit that takes it the whole queue is read once, so that whoever came first comes first"
 
 const noTake = "Who is next in the stock recipe's queue has it as soon as the one ahead is gone, by no commit. Ours makes one: " +
 	"it raises the term, which fences whoever led before"
@@ -32,7 +43,7 @@ func handovers(ctx context.Context, l *lab) ([]line, error) {
 			now := lines[len(lines)-2:]
 			for i, what := range []string{"time", "requests"} {
 				now[i].goals = append(now[i].goals, goal{
-					text: "flat in " + what + ": at most 1.3 times that with the fewest", of: ours, limit: 1.3 * median(first[i].ours),
+					text: "flat in " + what + ": at most 1.3 times that with the fewest", of: ours, limit: 1.3 * median(first[i].ours), why: flatWhy,
 				})
 			}
 		}

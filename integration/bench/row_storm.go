@@ -15,7 +15,8 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 	n := l.scale.clients
 	requests := line{
 		what: fmt.Sprintf("%d processes: most requests within a second", n), peerIs: recipe[l.Name].presence,
-		goals: []goal{{text: "no more than the stock client", of: toPeer, limit: 1}},
+		goals: []goal{{text: "no more than the stock client", of: toPeer, limit: 1, why: everywhere("Each of ours reads again what it watches, " +
+			"for it may have missed something")}},
 	}
 	connections := line{what: fmt.Sprintf("%d processes: connections opened in all", n), peerIs: recipe[l.Name].presence}
 	all := line{what: fmt.Sprintf("%d processes: requests in all, %v long", n, l.scale.calm), peerIs: recipe[l.Name].presence}
