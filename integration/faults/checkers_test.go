@@ -3,6 +3,7 @@ package faults
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,25 @@ func TestEachOverlapIsJudgedOnce(t *testing.T) {
 	add(1, 110, 2)
 	if longest := h.judge(150, kind{}); longest[plain] != 90 || len(h.wrong) == 0 {
 		t.Errorf("when both went on %v, %q", longest, h.wrong)
+	}
+}
+
+// TestWhoReturnsMaySave: where the others may be at work as well, one of them
+// may be the one who works through the checkpoint.
+func TestWhoReturnsMaySave(t *testing.T) {
+	r := &run{h: newHistory(), clients: []*process{{name: "a"}, {name: "b"}}}
+	r.present = r.clients[:1]
+	r.h.add(1, "b", line{at: 20, kind: saved, begin: 20})
+	checkpoint := parts[slices.IndexFunc(parts, func(p part) bool { return p.name == "checkpoint" })]
+	if checkpoint.back(r, 10) == nil {
+		t.Error("one that must be cut off has saved")
+	}
+	r.returns = true
+	if err := checkpoint.back(r, 10); err != nil {
+		t.Error(err)
+	}
+	if checkpoint.back(r, 30) == nil {
+		t.Error("nobody has saved since")
 	}
 }
 

@@ -40,7 +40,11 @@ var parts = []part{
 		return r.each(func(s *seen) bool { return s.number > since })
 	}},
 	{"checkpoint", none, func(r *run, since int64) error {
-		for _, p := range r.present {
+		some := r.present
+		if r.returns {
+			some = r.clients
+		}
+		for _, p := range some {
 			if r.seen(p).save > since {
 				return nil
 			}
