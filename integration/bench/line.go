@@ -44,10 +44,14 @@ func toPeer(l *line) []float64 { return over(l.ours, l.peer) }
 
 func toFloor(l *line) []float64 { return over(l.ours, l.floor) }
 
-// over divides pair by pair.
+// over divides pair by pair. Nothing is the result where some have nothing to be
+// divided by: the ratios of the others would not stand for them.
 func over(a, b []float64) []float64 {
 	quotients := make([]float64, 0, len(a))
 	for i := range min(len(a), len(b)) {
+		if b[i] == 0 {
+			return nil
+		}
 		quotients = append(quotients, a[i]/b[i])
 	}
 	return quotients
@@ -64,7 +68,7 @@ func (g goal) verdict(l *line, store string) (text string, met bool) {
 	met = g.allows(m)
 	text = g.text + ": met"
 	if !met {
-		text = fmt.Sprintf("%s: **missed by %.0f %%**", g.text, 100*math.Abs(m/g.limit-1))
+		text = fmt.Sprintf("%s: **missed by %s %%**", g.text, percent(math.Abs(m/g.limit-1)))
 	}
 	if low, high := spread(figures); g.allows(low) != g.allows(high) {
 		text += ", the limit within the spread"
@@ -73,6 +77,14 @@ func (g goal) verdict(l *line, store string) (text string, met bool) {
 		text += ". " + why
 	}
 	return text, met
+}
+
+// percent writes a share without digits that say nothing.
+func percent(share float64) string {
+	if share < 0.01 {
+		return "less than 1"
+	}
+	return fmt.Sprintf("%.0f", 100*share)
 }
 
 func (g goal) allows(figure float64) bool {

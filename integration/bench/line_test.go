@@ -30,6 +30,10 @@ func TestQuantiles(t *testing.T) {
 func TestRatiosArePairByPair(t *testing.T) {
 	// Catches: a ratio of medians, which a busy moment would shift.
 	l := &line{ours: []float64{1, 10, 4}, peer: []float64{2, 20, 2}, floor: []float64{1, 10}}
+	// Catches: +Inf in a table, or the ratio of the few pairs that have one.
+	if got := over(l.ours, []float64{0, 1, 0}); got != nil {
+		t.Errorf("to nothing: %v", got)
+	}
 	if got := toPeer(l); !slices.Equal(got, []float64{0.5, 0.5, 2}) {
 		t.Errorf("to the peer: %v", got)
 	}
@@ -50,6 +54,7 @@ func TestVerdicts(t *testing.T) {
 		"least met": {goal{text: "g", of: ours, limit: 2, least: true}, "g: met", true},
 		"missed":    {goal{text: "g", of: ours, limit: 1.6, why: why}, "g: **missed by 25 %**. For a reason.", false},
 		"least":     {goal{text: "g", of: ours, limit: 4, least: true}, "g: **missed by 50 %**", false},
+		"by little": {goal{text: "g", of: ours, limit: 1.99}, "g: **missed by less than 1 %**", false},
 		"spread":    {goal{text: "g", of: toPeer, limit: 1}, "g: **missed by 100 %**, the limit within the spread", false},
 		"barely":    {goal{text: "g", of: toPeer, limit: 1, least: true, why: why}, "g: met, the limit within the spread", true},
 		"missing":   {goal{text: "g", of: toFloor, limit: 1}, "g: not measured", false},
