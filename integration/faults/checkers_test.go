@@ -55,6 +55,18 @@ func TestCheckers(t *testing.T) {
 			lines: [][]string{owns(plain, 2, 10, 20), owns(plain, 2, 71, 75), owns(plain, 3, 76, 80)},
 		},
 		{
+			name: "a term again, beside one who has not heard of the restore", kind: back, back: &restore,
+			lines: [][]string{owns(plain, 2, 10, 73), owns(plain, 2, 71, 75), owns(plain, 3, 76, 80)},
+		},
+		{
+			name: "a term twice since a restore", kind: back, back: &restore,
+			lines: [][]string{owns(plain, 2, 71, 75), owns(plain, 2, 76, 80), owns(plain, 3, 81, 85)}, wrong: "came after",
+		},
+		{
+			name: "a term twice before a restore", kind: back, back: &restore,
+			lines: [][]string{owns(plain, 2, 10, 20), owns(plain, 2, 21, 65), owns(plain, 3, 76, 80)}, wrong: "came after",
+		},
+		{
 			name: "terms do not grow again", kind: back, back: &restore,
 			lines: [][]string{owns(plain, 9, 10, 20), owns(plain, 2, 71, 75)}, wrong: "is the last after",
 		},
