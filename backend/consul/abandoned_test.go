@@ -77,6 +77,61 @@ func TestAbandonedQueriesCount(t *testing.T) {
 	}
 }
 
+// TestResetQueriesCount: a server does not notice either that the connection of
+// a blocking query was reset. Watches that begin again and again, since their
+// connections are, leave no more of them behind than watches that come and go.
+func TestResetQueriesCount(t *testing.T) {
+	f := newFake(t)
+	d := f.open(t, &Options{MaxBlockingQueries: 4}, nil)
+	f.set("q/dir/a", []byte("1"))
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if !strings.Contains(r.URL.RawQuery, "index=") {
+			return false
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = conn.Close()
+		}
+		return true
+	})
+	const times = 20
+	for i := range times {
+		err := d.Watch(t.Context(), driver.Key(fmt.Sprintf("q/dir/%d", i%5)), func([]driver.Entry) {})
+		if !errors.Is(err, driver.ErrUnavailable) {
+			t.Fatalf("Watch = %v, want ErrUnavailable", err)
+		}
+	}
+	// A query on a connection that was used before is sent once more by net/http.
+	own, bell := f.blocking()
+	if own > 4+1 || bell < times-4 {
+		t.Errorf("%d blocking queries of keys and %d of the bell, want 4 and %d", own, bell, times-4)
+	}
+}
+
+// TestRefusedQueriesDoNotCount: who was turned away, or never got through, has left
+// nothing at the server.
+func TestRefusedQueriesDoNotCount(t *testing.T) {
+	f := newFake(t)
+	d := f.open(t, &Options{MaxBlockingQueries: 4}, nil)
+	f.set("q/dir/a", []byte("1"))
+	f.setBefore(func(w http.ResponseWriter, r *http.Request, _ []byte) bool {
+		if !strings.Contains(r.URL.RawQuery, "index=") {
+			return false
+		}
+		http.Error(w, "busy", http.StatusTooManyRequests)
+		return true
+	})
+	const times = 20
+	for range times {
+		if err := d.Watch(t.Context(), driver.Key("q/dir/a"), func([]driver.Entry) {}); !errors.Is(err, driver.ErrUnavailable) {
+			t.Fatalf("Watch = %v, want ErrUnavailable", err)
+		}
+	}
+	if own, bell := f.blocking(); own != times || bell > 0 {
+		t.Errorf("%d blocking queries of keys and %d of the bell, want %d and none", own, bell, times)
+	}
+}
+
 // TestGuestsComeToAQueryUnderWay: many watches that come one after the other
 // to the bell do not make it ask again, unless they are elsewhere.
 func TestGuestsComeToAQueryUnderWay(t *testing.T) {

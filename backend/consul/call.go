@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/hashicorp/consul/api"
 )
 
 // maxCalls bounds the calls under way, save those that keep sessions. A client
@@ -108,13 +106,11 @@ type health struct {
 func (h *health) init() { h.next, h.recovered = context.WithCancel(context.Background()) }
 
 func (h *health) note(err error, spare func() bool) {
-	var status api.StatusError
-	answered := err == nil || errors.As(err, &status)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case errors.Is(err, context.Canceled):
-	case !answered:
+	case !answered(err):
 		h.failing = true
 	case h.failing:
 		h.failing = false

@@ -12,9 +12,10 @@ var errShed = errors.New("gave its connection to another call")
 
 // queries bounds the blocking queries of single targets.
 //
-// A server does not notice that nobody waits for a blocking query any more: it
-// keeps it, and with it the connection, until there is a change or the wait is
-// over. So one that was abandoned counts until then.
+// A server does not notice that nobody waits for a blocking query any more, or
+// that its connection is gone: it keeps it, and with it the connection, until
+// there is a change or the wait is over. So one that was abandoned counts until
+// then.
 type queries struct {
 	mu        sync.Mutex
 	limit     int
@@ -57,11 +58,11 @@ func (q *queries) spare() bool {
 	return q.kept() <= q.limit
 }
 
-// abandon notes a query that a server keeps until an instant at the latest.
-func (q *queries) abandon(until time.Time) {
+// abandon notes queries that a server keeps, each until an instant at the latest.
+func (q *queries) abandon(until ...time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.abandoned = append(q.abandoned, until)
+	q.abandoned = append(q.abandoned, until...)
 }
 
 func (q *queries) give(one *query) {

@@ -3,9 +3,12 @@ package consul
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -179,18 +182,36 @@ func (d *Driver) query(ctx context.Context, m mark, t driver.Target, after uint6
 }
 
 // patiently runs a blocking query: as long as the server may take by its own
-// rules (it adds up to a sixteenth to the wait), and a grace, but no longer.
+// rules (it adds up to a sixteenth to the wait), and a grace, but no longer. Each
+// time that it was sent and not answered the server may keep one: the client
+// sends it again by itself where the connection was used before and broke.
 func (d *Driver) patiently(ctx context.Context, ask func(context.Context) error) error {
 	grace := max(d.opts.Wait/8, time.Second)
 	wait := d.opts.Wait + d.opts.Wait/16
-	until := time.Now().Add(wait)
 	ctx, cancel := context.WithTimeout(ctx, wait+grace)
 	defer cancel()
-	err := ask(ctx)
-	if err != nil && ctx.Err() != nil {
-		d.queries.abandon(until)
+	var mu sync.Mutex
+	var unanswered []time.Time // until when each is kept
+	err := ask(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) {
+			mu.Lock()
+			defer mu.Unlock()
+			unanswered = append(unanswered, time.Now().Add(wait))
+		},
+	}))
+	mu.Lock()
+	defer mu.Unlock()
+	if n := len(unanswered); answered(err) && n > 0 {
+		unanswered = unanswered[:n-1]
 	}
+	d.queries.abandon(unanswered...)
 	return err
+}
+
+// answered reports whether a server gave an answer, if only a refusal.
+func answered(err error) bool {
+	var status api.StatusError
+	return err == nil || errors.As(err, &status)
 }
 
 // entries picks from pairs what belongs to t, by key.
