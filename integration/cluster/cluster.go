@@ -45,7 +45,8 @@ type store interface {
 	// readmit lets one in its place, without data, be a member.
 	expel(ctx context.Context, n *Node) error
 	readmit(ctx context.Context, n *Node) error
-	// votes reports whether a server that was readmitted counts already.
+	// votes reports whether a server counts: on Consul one that was readmitted, or
+	// gone for so long that its vote was taken away, does so after a while.
 	votes(ctx context.Context, n *Node) (bool, error)
 	// close releases what asking needed.
 	close() error
@@ -151,8 +152,8 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 	return c.WaitReady(ctx)
 }
 
-// WaitReady waits until the servers that run serve, are a quorum and agree on
-// one of them as the leader. It fails when ctx ends, or when a server ended
+// WaitReady waits until the servers that run serve, have their votes, are a
+// quorum and agree on one of them as the leader. It fails when ctx ends, or when a server ended
 // by itself.
 func (c *Cluster) WaitReady(ctx context.Context) error {
 	_, err := c.agreed(ctx, true)
@@ -218,6 +219,18 @@ func (c *Cluster) survey(ctx context.Context, all bool) (*Node, error) {
 	}
 	if agree <= len(c.nodes)/2 || all && agree < running {
 		return nil, fmt.Errorf("%d of %d servers agree on %s: %w", agree, len(c.nodes), c.nodes[leader].name, errors.Join(errs...))
+	}
+	for _, n := range c.nodes {
+		if !all || !n.Running() {
+			continue
+		}
+		votes, err := c.store.votes(ctx, n)
+		if err == nil && !votes {
+			err = fmt.Errorf("%s has no vote", n.name)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return c.nodes[leader], nil
 }
