@@ -43,8 +43,8 @@
 // 200 per client address by default. A driver holds at most
 // Options.MaxBlockingQueries of them; since a server keeps one that was
 // abandoned, or whose connection broke, until its wait is over, those count as
-// well, and up to twice as many more may be left there when the way to it fails. What is watched beyond
-// that is served by one of them, which waits for any change in the directory
+// well, and up to twice as many more may be left there when the way to it
+// fails. What is watched beyond that is served by one of them, which waits for any change in the directory
 // that those targets have in common and then re-reads them together: per change
 // in there one query that names the keys one level below it, and one
 // transaction for every 64 targets. Of other calls at most 16 are under way at a

@@ -153,8 +153,8 @@ func (c *Cluster) StartAll(ctx context.Context) error {
 }
 
 // WaitReady waits until the servers that run serve, have their votes, are a
-// quorum and agree on one of them as the leader. It fails when ctx ends, or when a server ended
-// by itself.
+// quorum and agree on one of them as the leader. It fails when ctx ends, or when
+// a server ended by itself.
 func (c *Cluster) WaitReady(ctx context.Context) error {
 	_, err := c.agreed(ctx, true)
 	return err
