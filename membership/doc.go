@@ -51,8 +51,7 @@
 // # Self-preservation
 //
 // When more than half of the members vanish within a TTL without having left
-// (who has registered again by the time that this process hears of it counts),
-// something has befallen the store, or the way to it, rather than the members:
+// (who has lost its session and has registered again counts), something has befallen the store, or the way to it, rather than the members:
 // a wipe, a restore, leases lost by a fault. The view then holds them, marked
 // Member.Held, for Options.GracePeriod. A Leave is never held back: it replaces
 // the member's entry by a mark, in one commit, and marks are kept for two

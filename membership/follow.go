@@ -76,7 +76,7 @@ func (g *Group) apply(entries []backend.Entry, now time.Time) {
 		g.store.Logger().Warn("membership: an entry cannot be read and is left out", "group", g.name, "error", err)
 	})
 	if _, since := g.watcher.Up(); last.number > 0 && since.After(last.at) {
-		g.roster.sees(g.state, now)
+		g.roster.again(now)
 	}
 	g.noteArrivals(last, now)
 	g.heard = now

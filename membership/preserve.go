@@ -20,8 +20,8 @@ type roster struct {
 	shown  []Member      // by ID
 	absent map[string]*absence
 	gone   []departure // who was let go lately without having left
-	// back is when a member, by ID, was seen to have another entry than before
-	// this process lost sight of the store: others may have been back earlier.
+	// back is when a member, by ID, was seen to have another entry: it has lost
+	// its session like those who are missing, but was back before they were missed.
 	back map[string]time.Time
 }
 
@@ -53,7 +53,13 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 	present := len(members)
 	absent := make(map[string]*absence)
 	for _, m := range r.shown {
-		if s.holders[m.ID] != nil || s.left(&m) {
+		if h := s.holders[m.ID]; h != nil {
+			if h.doc.Incarnation == m.Incarnation && h.name != m.Registration {
+				r.back[m.ID] = now
+			}
+			continue
+		}
+		if s.left(&m) {
 			continue
 		}
 		a := r.absent[m.ID]
@@ -94,17 +100,6 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 		slices.SortFunc(members, byID)
 	}
 	return members, preserving
-}
-
-// sees takes note of what has come about while the store was away, given the
-// first state after that.
-func (r *roster) sees(s *state, now time.Time) {
-	for _, m := range r.shown {
-		if h := s.holders[m.ID]; h != nil && h.doc.Incarnation == m.Incarnation && h.name != m.Registration {
-			r.back[m.ID] = now
-		}
-	}
-	r.again(now)
 }
 
 // again begins the time of all who are held anew: nobody could come back while

@@ -100,6 +100,40 @@ func TestSelfPreservationSeenLate(t *testing.T) {
 	})
 }
 
+// Who has lost its session and has registered again before its old entry went
+// counts too. So it is when the store begins with all leases fresh (a new leader
+// does) shortly before the network is back.
+func TestSelfPreservationSeenEarly(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		o, all, _ := crowd(t, server, nil, "a", "b", "c", "d", "e")
+		seen := o.watch()
+		seen.take()
+		for _, p := range append(all, o) {
+			p.driver.Cut()
+		}
+		server.SetDown(true)
+		time.Sleep(2 * ttl)
+		server.SetDown(false)
+		for _, p := range append(all[1:], o) {
+			p.driver.Heal()
+		}
+		time.Sleep(ttl - gather)
+		if n := len(server.Entries()); n <= 5 {
+			t.Fatalf("%d entries: the old ones are gone already", n)
+		}
+		time.Sleep(2 * gather)
+		wantKeys(t, "when most are back", server, "b", "c", "d", "e")
+		time.Sleep(time.Second)
+		if v := o.group.View(); v.Held() != 1 || v.Stale {
+			t.Errorf("%d are held, stale %t", v.Held(), v.Stale)
+		}
+		all[0].driver.Heal()
+		time.Sleep(ttl)
+		wantKeys(t, "when all are back", server, "a", "b", "c", "d", "e")
+		seen.want(t, "in all", "")
+	})
+}
+
 func TestGracePeriod(t *testing.T) {
 	for _, grace := range []time.Duration{time.Minute, -1} {
 		bubble(t, func(t *testing.T, server *memory.Server) {

@@ -6,6 +6,7 @@ package membershiptest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -91,6 +92,7 @@ func open(t testing.TB, env *drivertest.Env) *process {
 	var err error
 	p.store, err = backend.New(p.leases, &backend.Options{
 		Namespace: env.Prefix, TTL: env.TTL, CallTimeout: 3 * time.Second, CloseTimeout: 3 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("process", fmt.Sprintf("%p", p)),
 	})
 	if err != nil {
 		t.Fatal(err)
