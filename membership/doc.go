@@ -50,14 +50,17 @@
 //
 // # Self-preservation
 //
-// When more than half of the members vanish within a TTL without having left
-// (who has lost its session and has registered again counts), something has befallen the store, or the way to it, rather than the members:
+// When more than half of the members vanish within a TTL without having left,
+// something has befallen the store, or the way to it, rather than the members:
 // a wipe, a restore, leases lost by a fault. The view then holds them, marked
-// Member.Held, for Options.GracePeriod. A Leave is never held back: it replaces
-// the member's entry by a mark, in one commit, and marks are kept for two
-// minutes (the other members delete them; those of the last members to leave
-// stay until somebody joins again). In a group of one the one is more than
-// half: others see its crash only after the grace period.
+// Member.Held, for Options.GracePeriod. When this process has lost its own
+// session, for whatever reason, it holds all who are missing until it has had
+// another for a TTL: they may have lost theirs for the same reason, and come
+// back later. A Leave is never held back: it replaces the member's entry by a
+// mark, in one commit, and marks are kept for two minutes (the other members
+// delete them; those of the last members to leave stay until somebody joins
+// again). In a group of one the one is more than half: others see its crash
+// only after the grace period.
 //
 // # What goes wrong, and what then
 //

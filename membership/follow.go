@@ -85,12 +85,12 @@ func (g *Group) apply(entries []backend.Entry, now time.Time) {
 	g.broadcast()
 }
 
-// tick lets go of who has been held for long enough, unless the store is away:
-// then nobody can come back.
+// tick lets go of who has been held for long enough, unless the store is away,
+// or was until now: then nobody can come back.
 func (g *Group) tick(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if up, _ := g.watcher.Up(); !up || g.view(now).Stale {
+	if up, _ := g.watcher.Up(); !up || g.roster.away || g.view(now).Stale {
 		g.roster.again(now)
 		return
 	}
@@ -125,6 +125,15 @@ func same(a, b Member) bool {
 func (g *Group) keepSession() {
 	for g.life.Err() == nil {
 		session, err := g.openSession(g.life)
+		g.mu.Lock()
+		if err == nil {
+			g.session = session
+		}
+		if g.roster.away {
+			g.roster.found(time.Now(), g.ttl())
+		}
+		g.broadcast()
+		g.mu.Unlock()
 		if err != nil {
 			if g.life.Err() == nil && !errors.Is(err, backend.ErrClosed) {
 				// Whoever may only read can still watch.
@@ -132,14 +141,11 @@ func (g *Group) keepSession() {
 			}
 			return
 		}
-		g.mu.Lock()
-		g.session = session
-		g.broadcast()
-		g.mu.Unlock()
 		select {
 		case <-session.Context().Done():
 			g.mu.Lock()
 			g.hear(time.Now().Add(-(session.TTL() - session.Margin())))
+			g.roster.away = true
 			g.broadcast()
 			g.mu.Unlock()
 		case <-g.life.Done():

@@ -93,7 +93,7 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 	if options != nil {
 		g.opts = *options
 	}
-	g.roster = roster{grace: g.opts.GracePeriod, back: make(map[string]time.Time)}
+	g.roster = roster{grace: g.opts.GracePeriod}
 	g.life, g.end = context.WithCancelCause(context.Background())
 	return g, nil
 }

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -12,17 +11,18 @@ import (
 // without leaving but is held for now.
 //
 // Each is held for a little while (a tenth of its TTL, 0.6 s at least): a member whose session
-// was lost registers again at once, and that is not worth a word. When more
-// than half have vanished within a TTL, something has befallen the store or the
-// way to it rather than the members, and they are held for the grace period.
+// was lost registers again at once, and that is not worth a word. When this
+// process's own session was lost, others have lost theirs for the same reason,
+// and all who are missing are held until they have had a TTL to come back. When
+// more than half have vanished within a TTL, something has befallen the store or
+// the way to it rather than the members, and they are held for the grace period.
 type roster struct {
 	grace  time.Duration // Options.GracePeriod
 	shown  []Member      // by ID
 	absent map[string]*absence
 	gone   []departure // who was let go lately without having left
-	// back is when a member, by ID, was seen to have another entry: it has lost
-	// its session like those who are missing, but was back before they were missed.
-	back map[string]time.Time
+	away   bool        // this process has lost its session and has no other yet
+	calm   time.Time   // when the last such loss is a TTL ago
 }
 
 // absence is of a member that is held.
@@ -53,18 +53,12 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 	present := len(members)
 	absent := make(map[string]*absence)
 	for _, m := range r.shown {
-		if h := s.holders[m.ID]; h != nil {
-			if h.doc.Incarnation == m.Incarnation && h.name != m.Registration {
-				r.back[m.ID] = now
-			}
-			continue
-		}
-		if s.left(&m) {
+		if s.holders[m.ID] != nil || s.left(&m) {
 			continue
 		}
 		a := r.absent[m.ID]
 		if a == nil {
-			a = &absence{since: now, until: now.Add(linger(m))}
+			a = &absence{since: now, until: r.until(m, now)}
 		}
 		absent[m.ID] = a
 		m.Held = true
@@ -75,11 +69,7 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 	r.gone = slices.DeleteFunc(r.gone, func(d departure) bool {
 		return s.holders[d.id] != nil || now.Sub(d.at) > ttl
 	})
-	maps.DeleteFunc(r.back, func(id string, at time.Time) bool {
-		return s.holders[id] == nil || now.Sub(at) > ttl
-	})
-	lost := len(absent) + len(r.gone) + len(r.back)
-	if r.grace >= 0 && 2*lost > len(r.shown)+len(r.gone) {
+	if r.grace >= 0 && 2*(len(absent)+len(r.gone)) > len(r.shown)+len(r.gone) {
 		for _, a := range absent {
 			if !a.preserved {
 				a.preserved, preserving = true, true
@@ -89,7 +79,7 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 	}
 	members = slices.DeleteFunc(members, func(m Member) bool {
 		a := absent[m.ID]
-		if a == nil || now.Before(a.until) {
+		if a == nil || r.away || now.Before(a.until) {
 			return false
 		}
 		delete(absent, m.ID)
@@ -108,7 +98,7 @@ func (r *roster) again(now time.Time) {
 	ttl := View{Members: r.shown}.TTL()
 	for _, m := range r.shown {
 		if a := r.absent[m.ID]; a != nil {
-			a.since, a.until = now, now.Add(linger(m))
+			a.since, a.until = now, r.until(m, now)
 			if a.preserved {
 				a.until = now.Add(r.graceOf(ttl))
 			}
@@ -126,7 +116,19 @@ func (r *roster) graceOf(ttl time.Duration) time.Duration {
 	return 2 * ttl
 }
 
-// linger is how long a single member is held. It has to be longer than a member
-// may take to notice that its entry is gone, which its own gathering delays, and
-// what it does about that to be seen here, which ours does.
-func linger(m Member) time.Duration { return max(m.TTL/10, 3*gather) }
+// found takes note that this process, which had lost its session, has another.
+func (r *roster) found(now time.Time, ttl time.Duration) {
+	r.away, r.calm = false, now.Add(ttl)
+	r.again(now)
+}
+
+// until returns when a single member, which is missing now, need not be held
+// any longer. It has to be longer than a member may take to notice that its
+// entry is gone, which its own gathering delays, and what it does about that to
+// be seen here, which ours does.
+func (r *roster) until(m Member, now time.Time) time.Time {
+	if until := now.Add(max(m.TTL/10, 3*gather)); until.After(r.calm) {
+		return until
+	}
+	return r.calm
+}
