@@ -103,8 +103,8 @@ func requestsAtRest(ctx context.Context, l *lab, n int) (requests, connections f
 }
 
 // perTTL counts for so long that Consul's blocking queries, of 10 s, are asked
-// again, and once more until there were not twice as many the time before:
-// what was begun, which with many takes a while, is through.
+// again, and once more until it is not clearly less than the time before: what
+// was begun, which with many takes a while, is through.
 func (l *lab) perTTL(ctx context.Context, m *meter) (float64, error) {
 	before, err := m.count()
 	for last := math.MaxInt; err == nil; {
@@ -114,7 +114,7 @@ func (l *lab) perTTL(ctx context.Context, m *meter) (float64, error) {
 		var after int
 		after, err = m.count()
 		n := after - before
-		if 2*n >= last {
+		if n >= last-last/5-4 {
 			return float64(n) * float64(restTTL) / float64(l.scale.rest), err
 		}
 		before, last = after, n
