@@ -12,17 +12,18 @@ import (
 //
 // Each is held for a little while (a tenth of its TTL, 0.6 s at least): a member whose session
 // was lost registers again at once, and that is not worth a word. When this
-// process's own session was lost, others have lost theirs for the same reason,
-// and all who are missing are held until they have had a TTL to come back. When
-// more than half have vanished within a TTL, something has befallen the store or
-// the way to it rather than the members, and they are held for the grace period.
+// process's own session was lost, others may have lost theirs for the same
+// reason, and all who are missing are held until they have had a TTL to come
+// back. When more than half have vanished within a TTL, something has befallen
+// the store or the way to it rather than the members, and they are held for the
+// grace period, if that is longer.
 type roster struct {
 	grace  time.Duration // Options.GracePeriod
 	shown  []Member      // by ID
 	absent map[string]*absence
 	gone   []departure // who was let go lately without having left
 	away   bool        // this process has lost its session and has no other yet
-	calm   time.Time   // when the last such loss is a TTL ago
+	calm   time.Time   // when it will have had another for a TTL, after a loss
 }
 
 // absence is of a member that is held.
@@ -73,7 +74,7 @@ func (r *roster) update(s *state, now time.Time) (members []Member, preserving b
 		for _, a := range absent {
 			if !a.preserved {
 				a.preserved, preserving = true, true
-				a.until = a.since.Add(r.graceOf(ttl))
+				a.until = later(a.until, a.since.Add(r.graceOf(ttl)))
 			}
 		}
 	}
@@ -100,7 +101,7 @@ func (r *roster) again(now time.Time) {
 		if a := r.absent[m.ID]; a != nil {
 			a.since, a.until = now, r.until(m, now)
 			if a.preserved {
-				a.until = now.Add(r.graceOf(ttl))
+				a.until = later(a.until, now.Add(r.graceOf(ttl)))
 			}
 		}
 	}
@@ -127,8 +128,12 @@ func (r *roster) found(now time.Time, ttl time.Duration) {
 // entry is gone, which its own gathering delays, and what it does about that to
 // be seen here, which ours does.
 func (r *roster) until(m Member, now time.Time) time.Time {
-	if until := now.Add(max(m.TTL/10, 3*gather)); until.After(r.calm) {
-		return until
+	return later(r.calm, now.Add(max(m.TTL/10, 3*gather)))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
-	return r.calm
+	return b
 }

@@ -149,7 +149,7 @@ func TestCrashDuringAnOutage(t *testing.T) {
 }
 
 func TestGracePeriod(t *testing.T) {
-	for _, grace := range []time.Duration{time.Minute, -1} {
+	for _, grace := range []time.Duration{time.Minute, time.Millisecond, -1} {
 		bubble(t, func(t *testing.T, server *memory.Server) {
 			o, all, _ := crowd(t, server, &membership.Options{GracePeriod: grace}, "a", "b", "c")
 			vanish(t, all[:2]...)
