@@ -52,18 +52,19 @@ func crash(ctx context.Context, l *lab) (c crashed, err error) {
 	for side := range taken {
 		var first, second candidate
 		if side == 0 {
-			store, err := l.Open(victims.Addrs(), &backend.Options{TTL: shortTTL, CloseTimeout: time.Second})
+			victim, err := l.Open(victims.Addrs(), &backend.Options{TTL: shortTTL, CloseTimeout: time.Second})
 			if err != nil {
 				return c, err
 			}
-			l.atEnd(func() { _ = store.Close() })
-			if first, err = newOurs(store, name); err != nil {
+			l.atEnd(func() { _ = victim.Close() })
+			if first, err = newOurs(victim, name); err != nil {
 				return c, err
 			}
-			if store, err = l.open(l.cluster.Addrs(), shortTTL); err != nil {
+			heir, err := l.open(l.cluster.Addrs(), shortTTL)
+			if err != nil {
 				return c, err
 			}
-			if second, err = newOurs(store, name); err != nil {
+			if second, err = newOurs(heir, name); err != nil {
 				return c, err
 			}
 		} else {

@@ -270,21 +270,24 @@ func idleSide(ctx context.Context, l *lab, side, n int, counted bool) (f idleFig
 
 // goroutinesOfUse counts goroutines, those of proxies excepted.
 func goroutinesOfUse() int {
-	buffer := make([]byte, 1<<20)
-	for n := runtime.Stack(buffer, true); ; n = runtime.Stack(buffer, true) {
-		if n < len(buffer) {
-			buffer = buffer[:n]
-			break
-		}
-		buffer = make([]byte, 2*len(buffer))
-	}
 	count := 0
-	for stack := range strings.SplitSeq(string(buffer), "\n\n") {
+	for _, stack := range stacks() {
 		if !strings.Contains(stack, "integration/cluster.") {
 			count++
 		}
 	}
 	return count
+}
+
+// stacks returns the stack of each goroutine.
+func stacks() []string {
+	buffer := make([]byte, 1<<20)
+	for n := runtime.Stack(buffer, true); ; n = runtime.Stack(buffer, true) {
+		if n < len(buffer) {
+			return strings.Split(string(buffer[:n]), "\n\n")
+		}
+		buffer = make([]byte, 2*len(buffer))
+	}
 }
 
 // memoryInUse is what the heap and the stacks hold in the end: each collection
