@@ -9,11 +9,32 @@ import (
 )
 
 // EndZooKeeperSession closes a session of somebody else's through a server. To
-// its keys and to its owner that is the same as its timeout.
+// its keys and to its owner that is the same as its timeout. The owner, which
+// loses its connection to us, may take the session back before it is closed:
+// then it is tried again.
 func EndZooKeeperSession(ctx context.Context, n *Node, id int64) error {
+	var last error
+	tried := false // to close it
+	for range 5 {
+		stands, err := closeZooKeeperSession(ctx, n, id)
+		switch {
+		case err == nil && (stands || tried):
+			return nil
+		case err == nil:
+			return fmt.Errorf("session %#x is over already", id)
+		}
+		last, tried = err, tried || stands
+	}
+	return last
+}
+
+// closeZooKeeperSession takes a session over and closes it. It reports whether
+// the session stood when that began; if so, an error may have come after it was
+// closed.
+func closeZooKeeperSession(ctx context.Context, n *Node, id int64) (stands bool, err error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", n.Addr())
 	if err != nil {
-		return fmt.Errorf("asking %s to end a session: %w", n.name, err)
+		return false, fmt.Errorf("asking %s to end a session: %w", n.name, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -25,17 +46,17 @@ func EndZooKeeperSession(ctx context.Context, n *Node, id int64) error {
 	request = binary.BigEndian.AppendUint32(request, uint32(len(password)))
 	reply, err := zooCall(conn, append(request, password...))
 	if err != nil {
-		return fmt.Errorf("taking over session %#x: %w", id, err)
+		return false, fmt.Errorf("taking over session %#x: %w", id, err)
 	}
 	if len(reply) < 16 || int64(binary.BigEndian.Uint64(reply[8:])) != id {
-		return fmt.Errorf("session %#x is over already", id)
+		return false, nil
 	}
 	closing := binary.BigEndian.AppendUint32(nil, 1)              // xid
 	closing = binary.BigEndian.AppendUint32(closing, ^uint32(10)) // type -11
 	if _, err := zooCall(conn, closing); err != nil {
-		return fmt.Errorf("closing session %#x: %w", id, err)
+		return true, fmt.Errorf("closing session %#x: %w", id, err)
 	}
-	return nil
+	return true, nil
 }
 
 // zooPassword is the password that the servers give to a session: the first
