@@ -258,10 +258,11 @@ func TestWatchLagsBehindSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := startFake(t)
-			var asked atomic.Int64
+			var unanswered atomic.Int64 // so many requests to come
+			seen := make(chan struct{}) // the first state was
 			answer := emptyTxn(1000)
 			f.unary = func(method string, stream grpc.ServerStream) error {
-				if n := asked.Add(1); n > 1 && n <= 1+silent {
+				if unanswered.Add(-1) >= 0 {
 					<-stream.Context().Done()
 					return stream.Context().Err()
 				}
@@ -269,11 +270,14 @@ func TestWatchLagsBehindSilence(t *testing.T) {
 			}
 			f.watch = watchServer(func(stream grpc.ServerStream, n int, id int64) {
 				if n == 1 {
+					<-seen
 					_ = stream.SendMsg(&pb.WatchResponse{Header: header(1001), WatchId: id, Events: []*mvccpb.Event{put("a/b", "1", 1001)}})
 				}
 			})
 			states, ended := watching(t, f.driver(t))
 			within(t, "the first state", states)
+			unanswered.Store(silent)
+			close(seen)
 			begin := time.Now()
 			if silent == 1 {
 				if state := within(t, "the event", states); len(state) != 1 {
