@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +36,21 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 		}
 	}
 	return []line{requests, connections, all}, nil
+}
+
+// allSeen reports how many do not see all others.
+func allSeen(groups []*membership.Group, n int) error {
+	var wrong []membership.View
+	for _, g := range groups {
+		if v := g.View(); v.Stale || len(v.Members) != n {
+			wrong = append(wrong, v)
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("after the storm %d of %d processes do not see all others; one sees %d, stale %t, aged %v",
+		len(wrong), n, len(wrong[0].Members), wrong[0].Stale, wrong[0].Age)
 }
 
 func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err error) {
@@ -92,10 +106,8 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err er
 		return figures, err
 	}
 	peak, err := m.peak(began)
-	for _, g := range groups {
-		if v := g.View(); err == nil && (v.Stale || len(v.Members) != n) {
-			err = errors.New("after the storm a process does not see all others")
-		}
+	if err == nil {
+		err = allSeen(groups, n)
 	}
 	return [3]float64{float64(peak), float64(proxies.Stats().Accepted - accepted), float64(after - before)}, err
 }
