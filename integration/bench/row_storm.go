@@ -38,6 +38,20 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 	return []line{requests, connections, all}, nil
 }
 
+// awaitAll waits until all see all others, which with hundreds in one process
+// may take a while.
+func awaitAll(ctx context.Context, groups []*membership.Group, n int) error {
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := allSeen(groups, n)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // allSeen reports how many do not see all others.
 func allSeen(groups []*membership.Group, n int) error {
 	var wrong []membership.View
@@ -49,7 +63,7 @@ func allSeen(groups []*membership.Group, n int) error {
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("after the storm %d of %d processes do not see all others; one sees %d, stale %t, aged %v",
+	return fmt.Errorf("%d of %d processes do not see all others; one sees %d, stale %t, aged %v",
 		len(wrong), n, len(wrong[0].Members), wrong[0].Stale, wrong[0].Age)
 }
 
@@ -86,6 +100,9 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err er
 	if err != nil {
 		return figures, fmt.Errorf("before the storm: %w", err)
 	}
+	if err := awaitAll(ctx, groups, n); err != nil {
+		return figures, fmt.Errorf("before the storm: %w", err)
+	}
 	if _, err := quiet(ctx, m); err != nil {
 		return figures, err
 	}
@@ -107,7 +124,9 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err er
 	}
 	peak, err := m.peak(began)
 	if err == nil {
-		err = allSeen(groups, n)
+		if err = allSeen(groups, n); err != nil {
+			err = fmt.Errorf("after the storm: %w", err)
+		}
 	}
 	return [3]float64{float64(peak), float64(proxies.Stats().Accepted - accepted), float64(after - before)}, err
 }
