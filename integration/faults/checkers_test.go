@@ -278,3 +278,16 @@ func TestKindsAreNamedOnce(t *testing.T) {
 		t.Errorf("strict, %v", got)
 	}
 }
+
+// Catches: a write that was answered in the moment in which its server was
+// paused, taken for the store's first while the fault lasts: all was held to be
+// late by as long as the store took to find another leader.
+func TestProbeHeedsWhatBeganAfterwards(t *testing.T) {
+	p := &probe{writes: [][]write{{{began: 90, at: 110}, {began: 300, at: 320}}}}
+	if at, err := p.anew(t.Context(), 100); err != nil || at != 320 {
+		t.Errorf("anew(100) = %d, %v, want 320", at, err)
+	}
+	if at, err := p.after(t.Context(), 100); err != nil || at != 110 {
+		t.Errorf("after(100) = %d, %v, want 110", at, err)
+	}
+}

@@ -36,7 +36,7 @@ func (r *run) lasts(ctx context.Context, v victims) error {
 	}
 	end := time.Now().Add(r.long())
 	others, ways := r.others(v)
-	since, err := r.probe.after(ctx, v.began, ways...)
+	since, err := r.probe.anew(ctx, v.began, ways...)
 	if err != nil {
 		return fmt.Errorf("while it lasts: %w", err)
 	}

@@ -17,21 +17,25 @@ type probe struct {
 	done   sync.WaitGroup
 
 	mu     sync.Mutex
-	writes [][]int64 // when each succeeded, by way
+	writes [][]write // those that succeeded, by way
 }
+
+// write is when one began and when it succeeded.
+type write struct{ began, at int64 }
 
 func startProbe(a admin) *probe {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &probe{cancel: cancel, writes: make([][]int64, a.ways())}
+	p := &probe{cancel: cancel, writes: make([][]write, a.ways())}
 	p.done.Go(func() {
 		for i := 0; wait(ctx, 50*time.Millisecond); i++ {
 			way := i % len(p.writes)
+			began := rig.Now()
 			bound, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			err := a.write(bound, way)
 			cancel()
 			if err == nil {
 				p.mu.Lock()
-				p.writes[way] = append(p.writes[way], rig.Now())
+				p.writes[way] = append(p.writes[way], write{began, rig.Now()})
 				p.mu.Unlock()
 			}
 		}
@@ -47,8 +51,18 @@ func (p *probe) stop() {
 // after waits until a write has succeeded after a moment, by each of these ways,
 // or by every, and returns when.
 func (p *probe) after(ctx context.Context, moment int64, ways ...int) (int64, error) {
+	return p.await(ctx, func(w write) bool { return w.at > moment }, ways)
+}
+
+// anew does the same for a write that also began after the moment: one that was
+// under way may have been answered before a fault was felt.
+func (p *probe) anew(ctx context.Context, moment int64, ways ...int) (int64, error) {
+	return p.await(ctx, func(w write) bool { return w.began > moment }, ways)
+}
+
+func (p *probe) await(ctx context.Context, is func(write) bool, ways []int) (int64, error) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		if at, all := p.first(moment, ways); all {
+		if at, all := p.first(is, ways); all {
 			return at, nil
 		}
 		if !wait(ctx, 5*time.Millisecond) {
@@ -58,9 +72,9 @@ func (p *probe) after(ctx context.Context, moment int64, ways ...int) (int64, er
 	return 0, errors.New("no write for a minute")
 }
 
-// first returns when the first write after a moment succeeded, by the way by
-// which that came last, and whether there is one by each.
-func (p *probe) first(moment int64, ways []int) (at int64, all bool) {
+// first returns when the first of such writes succeeded, by the way by which that
+// came last, and whether there is one by each.
+func (p *probe) first(is func(write) bool, ways []int) (at int64, all bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for way, writes := range p.writes {
@@ -68,13 +82,13 @@ func (p *probe) first(moment int64, ways []int) (at int64, all bool) {
 			continue
 		}
 		i := len(writes)
-		for i > 0 && writes[i-1] > moment {
+		for i > 0 && is(writes[i-1]) {
 			i--
 		}
 		if i == len(writes) {
 			return 0, false
 		}
-		at = max(at, writes[i])
+		at = max(at, writes[i].at)
 	}
 	return at, true
 }
@@ -85,8 +99,8 @@ func (p *probe) before(moment int64) (at int64) {
 	defer p.mu.Unlock()
 	for _, writes := range p.writes {
 		for _, write := range slices.Backward(writes) {
-			if write <= moment {
-				at = max(at, write)
+			if write.at <= moment {
+				at = max(at, write.at)
 				break
 			}
 		}

@@ -26,12 +26,12 @@ func followerKilled(ctx context.Context, r *run) error {
 
 // killed kills servers, and starts them again after a while.
 func (r *run) killed(ctx context.Context, servers ...*cluster.Node) error {
-	began := rig.Now()
 	for _, n := range servers {
 		if err := n.Kill(); err != nil {
 			return err
 		}
 	}
+	began := rig.Now()
 	if len(servers) > 1 {
 		pause(r.either())
 	} else if err := r.lasts(ctx, victims{began: began, server: servers[0]}); err != nil {
@@ -65,10 +65,10 @@ func followerPaused(ctx context.Context, r *run) error {
 // paused pauses a server until the others have done without it for a while,
 // long enough to be deposed and for every session to expire or not.
 func (r *run) paused(ctx context.Context, n *cluster.Node) error {
-	began := rig.Now()
 	if err := n.Pause(); err != nil {
 		return err
 	}
+	began := rig.Now()
 	if _, err := r.cluster.Leader(ctx); err != nil {
 		return err
 	}
