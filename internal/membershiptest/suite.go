@@ -6,6 +6,7 @@ package membershiptest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -92,7 +93,7 @@ func open(t testing.TB, env *drivertest.Env) *process {
 	var err error
 	p.store, err = backend.New(p.leases, &backend.Options{
 		Namespace: env.Prefix, TTL: env.TTL, CallTimeout: 3 * time.Second, CloseTimeout: 3 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)).With("process", fmt.Sprintf("%p", p)),
+		Logger: slog.New(slog.NewTextHandler(newOutput(t), nil)).With("process", fmt.Sprintf("%p", p)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +103,32 @@ func open(t testing.TB, env *drivertest.Env) *process {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// output is a test's, for as long as it runs: a Store whose Close was given up
+// may go on for a while.
+type output struct {
+	mu sync.Mutex
+	to io.Writer // nil when the test is over
+}
+
+func newOutput(t testing.TB) *output {
+	o := &output{to: t.Output()}
+	t.Cleanup(func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.to = nil
+	})
+	return o
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.to == nil {
+		return len(p), nil
+	}
+	return o.to.Write(p)
 }
 
 func (p *process) join(t testing.TB, id string) *membership.Registration {
