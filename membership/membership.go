@@ -28,7 +28,9 @@ type Options struct {
 	// GracePeriod is for how long members are held in the view when more than
 	// half of them vanish within a TTL without having left; by default twice
 	// the longest TTL of the members, which is longer than they take to come
-	// back after an outage. Negative: not at all.
+	// back after an outage. Negative: not at all. All who are missing after this
+	// process has lost its session are held besides, as the package's
+	// documentation says.
 	GracePeriod time.Duration
 
 	// SnapshotFile is where the last view is kept for the next process that

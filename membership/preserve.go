@@ -10,13 +10,13 @@ import (
 // roster is who is shown: who is in the store, and who has vanished from it
 // without leaving but is held for now.
 //
-// Each is held for a little while (a tenth of its TTL, 0.6 s at least): a member whose session
-// was lost registers again at once, and that is not worth a word. When this
-// process's own session was lost, others may have lost theirs for the same
-// reason, and all who are missing are held until they have had a TTL to come
-// back. When more than half have vanished within a TTL, something has befallen
-// the store or the way to it rather than the members, and they are held for the
-// grace period, if that is longer.
+// Each is held for a little while (a tenth of its TTL, 0.6 s at least): a member
+// whose session was lost registers again at once, and that is not worth a word.
+// When this process's own session was lost, others may have lost theirs for the
+// same reason, and all who are missing are held until they have had a TTL to
+// come back. When more than half have vanished within a TTL, something has
+// befallen the store or the way to it rather than the members, and they are held
+// for the grace period, if that is longer.
 type roster struct {
 	grace  time.Duration // Options.GracePeriod
 	shown  []Member      // by ID

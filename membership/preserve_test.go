@@ -103,9 +103,19 @@ func TestOutageOthersAreBackBefore(t *testing.T) {
 // The store ends the session of one in an outage in which all have lost theirs,
 // as when a new leader begins with all leases fresh shortly before its end, and
 // ends them one by one. That one takes longer to come back than others.
-func TestOutageThatEndsOneSession(t *testing.T) {
+func TestOutageThatEndsOneSession(t *testing.T) { outageThatEnds(t, 1, nil) }
+
+// Catches: a grace period that is shorter than the time to come back, and cuts
+// that short when most have lost theirs.
+func TestOutageWithAShortGracePeriod(t *testing.T) {
+	outageThatEnds(t, 3, &membership.Options{GracePeriod: time.Millisecond})
+}
+
+// outageThatEnds has the store end the sessions of n of five, who are back half a
+// TTL after the others.
+func outageThatEnds(t *testing.T, n int, opts *membership.Options) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
-		o, all, _ := crowd(t, server, nil, "a", "b", "c", "d", "e")
+		o, all, _ := crowd(t, server, opts, "a", "b", "c", "d", "e")
 		seen := o.watch()
 		seen.take()
 		for _, p := range append(all, o) {
@@ -114,16 +124,19 @@ func TestOutageThatEndsOneSession(t *testing.T) {
 		server.SetDown(true)
 		time.Sleep(2 * ttl)
 		server.SetDown(false)
-		server.Expire(all[0].lease)
-		wantKeys(t, "before the return", server, "b", "c", "d", "e")
-		for _, p := range append(all[1:], o) {
+		for _, p := range all[:n] {
+			server.Expire(p.lease)
+		}
+		for _, p := range append(all[n:], o) {
 			p.driver.Heal()
 		}
 		time.Sleep(ttl / 2)
-		if v := o.group.View(); v.Held() != 1 || v.Stale {
+		if v := o.group.View(); v.Held() != n || v.Stale {
 			t.Errorf("%d are held, stale %t", v.Held(), v.Stale)
 		}
-		all[0].driver.Heal()
+		for _, p := range all[:n] {
+			p.driver.Heal()
+		}
 		time.Sleep(ttl)
 		wantKeys(t, "when all are back", server, "a", "b", "c", "d", "e")
 		seen.want(t, "in all", "")
@@ -149,7 +162,7 @@ func TestCrashDuringAnOutage(t *testing.T) {
 }
 
 func TestGracePeriod(t *testing.T) {
-	for _, grace := range []time.Duration{time.Minute, time.Millisecond, -1} {
+	for _, grace := range []time.Duration{time.Minute, -1} {
 		bubble(t, func(t *testing.T, server *memory.Server) {
 			o, all, _ := crowd(t, server, &membership.Options{GracePeriod: grace}, "a", "b", "c")
 			vanish(t, all[:2]...)

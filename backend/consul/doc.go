@@ -44,11 +44,12 @@
 // Options.MaxBlockingQueries of them; since a server keeps one that was
 // abandoned, or whose connection broke, until its wait is over, those count as
 // well, and up to twice as many more may be left there when the way to it
-// fails. What is watched beyond that is served by one of them, which waits for any change in the directory
-// that those targets have in common and then re-reads them together: per change
-// in there one query that names the keys one level below it, and one
-// transaction for every 64 targets. Of other calls at most 16 are under way at a
-// time, those apart that keep the session: a burst queues up.
+// fails. What is watched beyond that is served by one of them, which waits for
+// any change in the directory that those targets have in common and then
+// re-reads them together: per change in there one query that names the keys one
+// level below it, and one transaction for every 64 targets. Of other calls at
+// most 16 are under way at a time, those apart that keep the session: a burst
+// queues up.
 //
 // The client's transport must not repeat writes by itself (net/http's repeats
 // reads alone), and should not bound connections per host below
