@@ -1,10 +1,14 @@
 package membership_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/membership"
 )
@@ -157,6 +161,53 @@ func TestCrashDuringAnOutage(t *testing.T) {
 		}
 		if d := time.Since(back); d < ttl || d > ttl+ttl/2 {
 			t.Errorf("who crashed in the outage is gone %v after it", d)
+		}
+	})
+}
+
+// denied is a driver of a process that may not have a session any more.
+type denied struct {
+	driver.Driver
+	now atomic.Bool
+}
+
+func (d *denied) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, error) {
+	if d.now.Load() {
+		return nil, driver.ErrDenied
+	}
+	return d.Driver.Grant(ctx, ttl)
+}
+
+// Catches: who has lost its session and is refused another, and holds for ever
+// who has crashed.
+func TestRefusedAnotherSession(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		_, all, _ := crowd(t, server, nil, "a", "b", "c")
+		d := &denied{Driver: memory.NewDriver(server)}
+		store, err := backend.New(d, &backend.Options{TTL: ttl})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		g, err := membership.New(store, "g", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.WaitSynced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		session, err := store.Session(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.now.Store(true)
+		server.Expire(session.ID())
+		time.Sleep(time.Second)
+		vanish(t, all[0])
+		time.Sleep(ttl + ttl/2)
+		synctest.Wait()
+		if v := g.View(); ids(v) != "b c" {
+			t.Errorf("the view shows %q, %d held", ids(v), v.Held())
 		}
 	})
 }
