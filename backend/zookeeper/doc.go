@@ -59,6 +59,13 @@
 // What it costs: a write of the ensemble for each Read and each renewal, and a
 // request for each key in a directory.
 //
+// A candidate reads its election's whole queue when it joins, so n of them that
+// join at one moment make n² requests. A Read that is not done within a third of
+// backend.Options.CallTimeout is given up and begun again: where the ensemble
+// cannot answer n² requests in that time, they hinder each other and may get
+// nowhere. Where hundreds of processes may start together, let them start over
+// some seconds, or raise CallTimeout.
+//
 // A renewal is such a commit too, on the lease's connection, and counts what
 // the server had acknowledged on it at least a tick before: a follower tells
 // the leader, who alone knows when a session expires, at its next answer to a

@@ -133,7 +133,9 @@ func (v *view) look(ctx context.Context, generation uint64) ([]driver.Entry, err
 }
 
 // directory is done when the names have not changed while the values were
-// read: an event would have come before the last of the answers.
+// read: an event would have come before the last of the answers. What was read
+// until then stands where its watch does: a directory that changes faster than
+// it can be read in full is read all the same.
 func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]driver.Entry, error) {
 	for {
 		names, at, number, err := v.link.namesSet(ctx, dir)
@@ -144,13 +146,13 @@ func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]
 		if err != nil {
 			return nil, err
 		}
+		v.entries = known
 		if !there || v.link.watches.number(at) != number || number == 0 {
 			if err := breathe(ctx); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		v.entries = known
 		v.forget(dir)
 		entries := make([]driver.Entry, 0, len(known))
 		for _, s := range known {
@@ -187,7 +189,7 @@ func breathe(ctx context.Context) error {
 }
 
 // children reads those children of a directory that are not known as they are
-// now, and reports whether all were there.
+// now, and reports whether all were there; known are those that were.
 func (v *view) children(ctx context.Context, dir string, names []string, generation uint64) (known map[string]seen, there bool, _ error) {
 	known = make(map[string]seen, len(names))
 	var missing []string
@@ -212,7 +214,10 @@ func (v *view) children(ctx context.Context, dir string, names []string, generat
 	there = true
 	for i, name := range missing {
 		n := read[i].value
-		there = there && n.there
+		if !n.there {
+			there = false
+			continue
+		}
 		s := seen{number: read[i].number}
 		s.entry, s.key = toEntry(dir+"/"+name, n.data, n.stat, generation)
 		known[name] = s

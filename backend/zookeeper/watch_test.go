@@ -33,6 +33,13 @@ func (tr *tree) set(name, value string) {
 	tr.nodes[name] = value
 }
 
+func (tr *tree) remove(name string) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.zxid++
+	delete(tr.nodes, name)
+}
+
 // plant makes a fake answer from a tree.
 func (f *fake) plant() *tree {
 	tr := &tree{nodes: make(map[string]string), born: make(map[string]int64)}
@@ -69,6 +76,39 @@ func (tr *tree) answer(op int32, body []byte) (int32, []byte, reaction) {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(child))), child...)
 	}
 	return 0, append(b, stat(tr.zxid, 0)...), reply
+}
+
+// Catches: a watch that reads everything again when a child goes while it reads
+// for the first time. Where hundreds of processes come back at once that takes
+// seconds, in which more goes, and it never came to an end.
+func TestWatchKeepsWhatItHasRead(t *testing.T) {
+	const children = 40
+	f := startFake(t)
+	tr := f.plant()
+	tr.set("/dir", "")
+	for i := range children {
+		tr.set(fmt.Sprintf("/dir/%02d", i), "=")
+	}
+	f.set(func() {
+		f.answer = func(op int32, body []byte) (int32, []byte, reaction) {
+			if op == opGetData && path(body) < "/dir/03" {
+				tr.remove(path(body))
+			}
+			return tr.answer(op, body)
+		}
+	})
+	d := f.open(t, nil)
+	ctx, cancel := context.WithCancel(within(t, 5*time.Second))
+	err := d.Watch(ctx, driver.Dir("dir"), func(entries []driver.Entry) {
+		if len(entries) != children-3 {
+			t.Errorf("%d entries, want %d", len(entries), children-3)
+		}
+		cancel()
+	})
+	wantErr(t, "Watch", err, context.Canceled)
+	if n := f.count(opGetData); n != children {
+		t.Errorf("%d reads of %d children", n, children)
+	}
 }
 
 // TestWatchSetsOnce: watching the same again and again sets no further watch,

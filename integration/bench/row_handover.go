@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -151,7 +152,9 @@ type waiter struct {
 	give, wait chan struct{}
 }
 
-// fill lets n candidates in, and waits until one holds and the others wait.
+// fill lets n candidates in, and waits until one holds and the others wait. They
+// come one from each process at a time: where each asks for the whole queue, all
+// at once would be another measurement.
 func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, error)) error {
 	all := make([]*waiter, n)
 	err := inParallel(n, processes, func(i int) error {
@@ -162,15 +165,22 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 	if err != nil {
 		return err
 	}
-	for _, w := range all {
-		q.running.Go(func() {
-			if err := q.run(ctx, w); ctx.Err() == nil {
-				q.failed <- err
+	for group := range slices.Chunk(all, processes) {
+		for _, w := range group {
+			q.running.Go(func() {
+				if err := q.run(ctx, w); ctx.Err() == nil {
+					q.failed <- err
+				}
+			})
+		}
+		if q.holder == nil {
+			if err := q.next(ctx); err != nil {
+				return err
 			}
-		})
-	}
-	if err := q.next(ctx); err != nil {
-		return err
+		}
+		if err := q.settle(ctx); err != nil {
+			return err
+		}
 	}
 	before, err := quiet(ctx, q.meter)
 	if err != nil {
@@ -185,8 +195,27 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 	return err
 }
 
-// run, until it fails or ctx ends, takes, holds until it is told to give, and waits until it is told to
-// queue up again.
+// settle waits until less than one request for each process comes in a tenth of
+// a second: who joined has found its place, and what is left are renewals.
+func (q *queue) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("who joined the queue is not done with it within 30 s"))
+	defer cancel()
+	before, err := q.meter.count()
+	for err == nil {
+		if err := pause(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		var now int
+		if now, err = q.meter.count(); err == nil && now-before < processes {
+			return nil
+		}
+		before = now
+	}
+	return err
+}
+
+// run, until it fails or ctx ends, takes, holds until it is told to give, and
+// waits until it is told to queue up again.
 func (q *queue) run(ctx context.Context, w *waiter) error {
 	for {
 		if err := w.take(ctx); err != nil {

@@ -18,7 +18,11 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 			"for it may have missed something")}},
 	}
 	connections := line{what: fmt.Sprintf("%d processes: connections opened in all", n), peerIs: recipe[l.Name].presence}
-	all := line{what: fmt.Sprintf("%d processes: requests in all, %v long", n, l.scale.calm), peerIs: recipe[l.Name].presence}
+	all := line{
+		what:   fmt.Sprintf("%d processes: requests in all, until all see all others and for %v at least", n, l.scale.calm),
+		peerIs: recipe[l.Name].presence,
+	}
+	back := line{what: fmt.Sprintf("%d processes: until all see all others again", n), unit: milliseconds}
 	for range l.scale.storms {
 		for side := range 2 {
 			f, err := storm(ctx, l, side, n)
@@ -26,7 +30,11 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 			if err != nil {
 				return nil, err
 			}
-			for i, line := range []*line{&requests, &connections, &all} {
+			lines := []*line{&requests, &connections, &all}
+			if side == 0 {
+				lines = append(lines, &back)
+			}
+			for i, line := range lines {
 				into := &line.ours
 				if side == 1 {
 					into = &line.peer
@@ -35,19 +43,25 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 			}
 		}
 	}
-	return []line{requests, connections, all}, nil
+	return []line{requests, connections, all, back}, nil
 }
 
-// awaitAll waits until all see all others, which with hundreds in one process
-// may take a while.
-func awaitAll(ctx context.Context, groups []*membership.Group, n int) error {
-	for deadline := time.Now().Add(time.Minute); ; {
-		err := allSeen(groups, n)
-		if err == nil || time.Now().After(deadline) {
-			return err
+// awaitAll waits for calm to pass, and then until all see all others, which with
+// hundreds in one process may take a while. It returns when it last was not so.
+func awaitAll(ctx context.Context, groups []*membership.Group, n int, calm time.Duration) (last time.Time, _ error) {
+	last = time.Now()
+	for began := last; ; {
+		now, err := time.Now(), allSeen(groups, n)
+		switch {
+		case err == nil && now.Sub(began) >= calm:
+			return last, nil
+		case err != nil && now.Sub(began) >= calm+time.Minute:
+			return last, err
+		case err != nil:
+			last = now
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
-			return err
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return last, err
 		}
 	}
 }
@@ -67,7 +81,7 @@ func allSeen(groups []*membership.Group, n int) error {
 		len(wrong), n, len(wrong[0].Members), wrong[0].Stale, wrong[0].Age)
 }
 
-func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err error) {
+func storm(ctx context.Context, l *lab, side, n int) (figures [4]float64, err error) {
 	proxies, m, err := l.counted()
 	if err != nil {
 		return figures, err
@@ -100,13 +114,10 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err er
 	if err != nil {
 		return figures, fmt.Errorf("before the storm: %w", err)
 	}
-	if err := awaitAll(ctx, groups, n); err != nil {
+	if _, err := awaitAll(ctx, groups, n, l.scale.calm/2); err != nil {
 		return figures, fmt.Errorf("before the storm: %w", err)
 	}
 	if _, err := quiet(ctx, m); err != nil {
-		return figures, err
-	}
-	if err := pause(ctx, l.scale.calm/2); err != nil {
 		return figures, err
 	}
 	before, err := m.count()
@@ -115,18 +126,15 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [3]float64, err er
 	}
 	accepted, began := proxies.Stats().Accepted, time.Now()
 	proxies.ResetAll()
-	if err := pause(ctx, l.scale.calm); err != nil {
-		return figures, err
+	last, err := awaitAll(ctx, groups, n, l.scale.calm)
+	if err != nil {
+		return figures, fmt.Errorf("after the storm: %w", err)
 	}
 	after, err := m.count()
 	if err != nil {
 		return figures, err
 	}
 	peak, err := m.peak(began)
-	if err == nil {
-		if err = allSeen(groups, n); err != nil {
-			err = fmt.Errorf("after the storm: %w", err)
-		}
-	}
-	return [3]float64{float64(peak), float64(proxies.Stats().Accepted - accepted), float64(after - before)}, err
+	opened := proxies.Stats().Accepted - accepted
+	return [4]float64{float64(peak), float64(opened), float64(after - before), ms(last.Sub(began))}, err
 }
