@@ -46,7 +46,7 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 	return []line{requests, connections, all, back}, nil
 }
 
-// awaitAll waits for calm to pass, and then until all see all others, which with
+// awaitAll waits for calm to pass, and then until all see n members, which with
 // hundreds in one process may take a while. It returns when it last was not so.
 func awaitAll(ctx context.Context, groups []*membership.Group, n int, calm time.Duration) (last time.Time, _ error) {
 	last = time.Now()
@@ -88,7 +88,7 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [4]float64, err er
 	}
 	dir := l.name()
 	var groups []*membership.Group
-	err = inParallel(n, 32, func(i int) error {
+	enter := func(i int) error {
 		addrs, id := turned(proxies.Addrs(), i), fmt.Sprintf("m%03d", i)
 		if side == 1 {
 			stock, err := l.peer(addrs, longTTL)
@@ -110,11 +110,19 @@ func storm(ctx context.Context, l *lab, side, n int) (figures [4]float64, err er
 		l.mu.Unlock()
 		_, err = g.Join(ctx, membership.Member{ID: id})
 		return err
-	})
-	if err != nil {
-		return figures, fmt.Errorf("before the storm: %w", err)
 	}
-	if _, err := awaitAll(ctx, groups, n, l.scale.calm/2); err != nil {
+	// All at once would be a storm of its own: each that joins is news for all.
+	for there := 0; there < n && err == nil; {
+		more := min(processes, n-there)
+		if err = inParallel(more, more, func(i int) error { return enter(there + i) }); err == nil {
+			there += more
+			_, err = awaitAll(ctx, groups, there, 0)
+		}
+	}
+	if err == nil {
+		_, err = awaitAll(ctx, groups, n, l.scale.calm/2)
+	}
+	if err != nil {
 		return figures, fmt.Errorf("before the storm: %w", err)
 	}
 	if _, err := quiet(ctx, m); err != nil {
