@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/quorate/quorate/membership"
@@ -19,10 +20,10 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 	}
 	connections := line{what: fmt.Sprintf("%d processes: connections opened in all", n), peerIs: recipe[l.Name].presence}
 	all := line{
-		what:   fmt.Sprintf("%d processes: requests in all, until all see all others and for %v at least", n, l.scale.calm),
+		what:   fmt.Sprintf("%d processes: requests in all, until all see that and for %v at least", n, l.scale.calm),
 		peerIs: recipe[l.Name].presence,
 	}
-	back := line{what: fmt.Sprintf("%d processes: until all see all others again", n), unit: milliseconds}
+	back := line{what: fmt.Sprintf("%d processes: until all see what another member changed at that moment", n), unit: milliseconds}
 	for range l.scale.storms {
 		for side := range 2 {
 			f, err := storm(ctx, l, side, n)
@@ -46,12 +47,51 @@ func storms(ctx context.Context, l *lab) ([]line, error) {
 	return []line{requests, connections, all, back}, nil
 }
 
-// awaitAll waits for calm to pass, and then until all see n members, which with
-// hundreds in one process may take a while. It returns when it last was not so.
-func awaitAll(ctx context.Context, groups []*membership.Group, n int, calm time.Duration) (last time.Time, _ error) {
+// throng is a group of processes, by their views.
+type throng struct {
+	mu     sync.Mutex
+	groups []*membership.Group
+	meta   string // the last member's, as all should see it
+}
+
+// join opens a Store with a member of the group.
+func (t *throng) join(ctx context.Context, l *lab, addrs []string, group, id string) (*membership.Registration, error) {
+	store, err := l.open(addrs, longTTL)
+	if err != nil {
+		return nil, err
+	}
+	g, err := membership.New(store.Store, group, nil)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	t.groups = append(t.groups, g)
+	t.mu.Unlock()
+	return g.Join(ctx, membership.Member{ID: id})
+}
+
+// seen reports how many do not see all.
+func (t *throng) seen() error {
+	var wrong []membership.View
+	for _, g := range t.groups {
+		v := g.View()
+		if v.Stale || len(v.Members) != len(t.groups) || v.Members[len(v.Members)-1].Meta["storm"] != t.meta {
+			wrong = append(wrong, v)
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d processes do not see all as it is; one sees %d, stale %t, aged %v",
+		len(wrong), len(t.groups), len(wrong[0].Members), wrong[0].Stale, wrong[0].Age)
+}
+
+// await waits for calm to pass, and then until all see all, which with hundreds
+// in one process may take a while. It returns when it last was not so.
+func (t *throng) await(ctx context.Context, calm time.Duration) (last time.Time, _ error) {
 	last = time.Now()
 	for began := last; ; {
-		now, err := time.Now(), allSeen(groups, n)
+		now, err := time.Now(), t.seen()
 		switch {
 		case err == nil && now.Sub(began) >= calm:
 			return last, nil
@@ -66,75 +106,59 @@ func awaitAll(ctx context.Context, groups []*membership.Group, n int, calm time.
 	}
 }
 
-// allSeen reports how many do not see all others.
-func allSeen(groups []*membership.Group, n int) error {
-	var wrong []membership.View
-	for _, g := range groups {
-		if v := g.View(); v.Stale || len(v.Members) != n {
-			wrong = append(wrong, v)
-		}
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d of %d processes do not see all others; one sees %d, stale %t, aged %v",
-		len(wrong), n, len(wrong[0].Members), wrong[0].Stale, wrong[0].Age)
-}
-
+// storm resets the connections of n processes. On our side one more member looks
+// on, by connections of its own, and changes what it says of itself: whoever
+// sees that has been told something since.
 func storm(ctx context.Context, l *lab, side, n int) (figures [4]float64, err error) {
 	proxies, m, err := l.counted()
 	if err != nil {
 		return figures, err
 	}
+	var t throng
 	dir := l.name()
-	var groups []*membership.Group
 	enter := func(i int) error {
 		addrs, id := turned(proxies.Addrs(), i), fmt.Sprintf("m%03d", i)
-		if side == 1 {
-			stock, err := l.peer(addrs, longTTL)
-			if err != nil {
-				return err
-			}
-			return stock.present(ctx, dir, id)
+		if side == 0 {
+			_, err := t.join(ctx, l, addrs, dir, id)
+			return err
 		}
-		store, err := l.open(addrs, longTTL)
+		stock, err := l.peer(addrs, longTTL)
 		if err != nil {
 			return err
 		}
-		g, err := membership.New(store.Store, dir, nil)
-		if err != nil {
-			return err
-		}
-		l.mu.Lock()
-		groups = append(groups, g)
-		l.mu.Unlock()
-		_, err = g.Join(ctx, membership.Member{ID: id})
-		return err
+		return stock.present(ctx, dir, id)
 	}
 	// All at once would be a storm of its own: each that joins is news for all.
 	for there := 0; there < n && err == nil; {
 		more := min(processes, n-there)
 		if err = inParallel(more, more, func(i int) error { return enter(there + i) }); err == nil {
 			there += more
-			_, err = awaitAll(ctx, groups, there, 0)
+			_, err = t.await(ctx, 0)
 		}
 	}
+	var witness *membership.Registration
+	if err == nil && side == 0 {
+		witness, err = t.join(ctx, l, l.cluster.Addrs(), dir, "witness")
+	}
 	if err == nil {
-		_, err = awaitAll(ctx, groups, n, l.scale.calm/2)
+		_, err = t.await(ctx, l.scale.calm/2)
 	}
 	if err != nil {
 		return figures, fmt.Errorf("before the storm: %w", err)
 	}
-	if _, err := quiet(ctx, m); err != nil {
-		return figures, err
-	}
-	before, err := m.count()
+	before, err := quiet(ctx, m)
 	if err != nil {
 		return figures, err
 	}
 	accepted, began := proxies.Stats().Accepted, time.Now()
 	proxies.ResetAll()
-	last, err := awaitAll(ctx, groups, n, l.scale.calm)
+	if witness != nil {
+		t.meta = "over"
+		if err := witness.Update(ctx, map[string]string{"storm": t.meta}); err != nil {
+			return figures, fmt.Errorf("in the storm: %w", err)
+		}
+	}
+	last, err := t.await(ctx, l.scale.calm)
 	if err != nil {
 		return figures, fmt.Errorf("after the storm: %w", err)
 	}
