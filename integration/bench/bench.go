@@ -85,7 +85,7 @@ var rows = []row{
 	{
 		name: "storm", title: "Reconnect storm", measure: storms, leaves: true,
 		about: "All connections are reset at the same moment; each process is a member of one group that it watches. " +
-			"Requests include ZooKeeper's pings, and messages of streams.",
+			"One more member, whose connections stay, changes what it says of itself at that moment. Requests include ZooKeeper's pings, and messages of streams.",
 	},
 	{
 		name: "local", title: "Without a store", measure: local, alone: true,
