@@ -282,6 +282,17 @@ func TestKindsAreNamedOnce(t *testing.T) {
 // Catches: a write that was answered in the moment in which its server was
 // paused, taken for the store's first while the fault lasts: all was held to be
 // late by as long as the store took to find another leader.
+// Catches: a store that stopped again, for which its clients are blamed; and one
+// that was only slow, which excuses nothing.
+func TestProbeTellsAStoreThatIsAwayAgain(t *testing.T) {
+	p := &probe{writes: [][]write{{{at: 100}, {at: 150}, {at: 900}, {at: 1400}, {at: 2000}}}, failures: []int64{90, 600, 850, 1950}}
+	for to, want := range map[int64]time.Duration{140: 0, 700: 550, 1000: 750, 1500: 750, 1900: 750, 2100: 1350} {
+		if got := p.again(100, to); got != want {
+			t.Errorf("away between 100 and %d: %d, want %d", to, got, want)
+		}
+	}
+}
+
 func TestProbeHeedsWhatBeganAfterwards(t *testing.T) {
 	p := &probe{writes: [][]write{{{began: 90, at: 110}, {began: 300, at: 320}}}}
 	if at, err := p.anew(t.Context(), 100); err != nil || at != 320 {

@@ -66,8 +66,8 @@ func runFaults(t *testing.T, store string) {
 			}
 			o := r.round(ctx, k)
 			s.add(k, o)
-			t.Logf("%v %d/%d %s: store away %v, back at work: %v; %d wrong", time.Since(began).Round(time.Second), i+1, len(todo), k.name,
-				o.away.Round(time.Millisecond), slowest(o), len(o.wrong))
+			t.Logf("%v %d/%d %s: store away %v and %v again, back at work: %v; %d wrong", time.Since(began).Round(time.Second), i+1, len(todo), k.name,
+				o.away.Round(time.Millisecond), o.again.Round(time.Millisecond), slowest(o), len(o.wrong))
 			for _, wrong := range o.wrong[:min(len(o.wrong), 10)] {
 				t.Errorf("%s: %s", k.name, wrong)
 			}

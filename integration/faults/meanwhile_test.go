@@ -55,7 +55,7 @@ func (r *run) lasts(ctx context.Context, v victims) error {
 	if r.during, err = r.recover(ctx, since, r.kind, others); err != nil {
 		return fmt.Errorf("while it lasts: %w", err)
 	}
-	r.bounded(r.kind, r.during, bound, " while it lasted")
+	r.bounded(r.kind, r.during, bound, 0, " while it lasted")
 	pause(time.Until(end))
 	return nil
 }

@@ -16,8 +16,9 @@ type probe struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	mu     sync.Mutex
-	writes [][]write // those that succeeded, by way
+	mu       sync.Mutex
+	writes   [][]write // those that succeeded, by way
+	failures []int64   // when each of the others was given up
 }
 
 // write is when one began and when it succeeded.
@@ -33,11 +34,13 @@ func startProbe(a admin) *probe {
 			bound, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			err := a.write(bound, way)
 			cancel()
+			p.mu.Lock()
 			if err == nil {
-				p.mu.Lock()
 				p.writes[way] = append(p.writes[way], write{began, rig.Now()})
-				p.mu.Unlock()
+			} else {
+				p.failures = append(p.failures, rig.Now())
 			}
+			p.mu.Unlock()
 		}
 	})
 	return p
@@ -106,4 +109,27 @@ func (p *probe) before(moment int64) (at int64) {
 		}
 	}
 	return at
+}
+
+// again returns for how long, between two moments, the store was away: from one
+// write that succeeded to the next, where one failed in between.
+func (p *probe) again(from, to int64) (away time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	marks := []int64{from, to}
+	for _, writes := range p.writes {
+		for _, w := range writes {
+			if from < w.at && w.at < to {
+				marks = append(marks, w.at)
+			}
+		}
+	}
+	slices.Sort(marks)
+	for i, end := range marks[1:] {
+		failed := func(at int64) bool { return marks[i] < at && at <= end }
+		if slices.ContainsFunc(p.failures, failed) {
+			away += time.Duration(end - marks[i])
+		}
+	}
+	return away
 }

@@ -180,14 +180,20 @@ func (r *run) missing(since int64, took time.Duration, recovered map[string]time
 }
 
 // bounded holds the parts to a bound, with what comes on top. Members may be
-// held in the views; only what is made of views waits for that.
-func (r *run) bounded(k kind, recovered map[string]time.Duration, bound time.Duration, when string) {
+// held in the views; only what is made of views waits for that. If the bound is
+// counted from when the store was back, that is since, and while the store was
+// away again does not count.
+func (r *run) bounded(k kind, recovered map[string]time.Duration, bound time.Duration, since int64, when string) {
 	for _, part := range parts {
 		most := bound + part.extra(r) + r.slack
 		if part.name == "membership" || part.name == "partition" {
 			most += k.extra(r)
 		}
-		if took := recovered[part.name]; took > most {
+		took := recovered[part.name]
+		if since != 0 {
+			most += r.probe.again(since, since+int64(took))
+		}
+		if took > most {
 			r.complain("%s was at work again after %v, not within %v%s", part.name, took.Round(time.Millisecond), most, when)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -238,6 +239,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	}
 	o := outcome{away: time.Duration(back - max(r.probe.before(healing), began)), during: r.during}
 	o.recovered = r.recoverAll(ctx, back)
+	o.again = r.probe.again(back, back+int64(slices.Max(slices.Collect(maps.Values(o.recovered)))))
 	if err := <-undone; err != nil {
 		r.t.Fatalf("%s: %v", k.name, err)
 	}
@@ -261,13 +263,14 @@ func (r *run) recoverAll(ctx context.Context, since int64) map[string]time.Durat
 	if err != nil {
 		r.t.Fatalf("%s: %v", r.kind.name, err)
 	}
-	r.bounded(r.kind, recovered, r.bound(), "")
+	r.bounded(r.kind, recovered, r.bound(), since, "")
 	return recovered
 }
 
 // outcome is what came of a round.
 type outcome struct {
 	away      time.Duration            // from the store's last write before it healed to the first after
+	again     time.Duration            // after that, while the clients were not back at work
 	during    map[string]time.Duration // as recovered, of those whom the fault left alone, while it lasted
 	recovered map[string]time.Duration // what, after the store's first write
 	longest   map[string]int64         // overlap, by what is owned

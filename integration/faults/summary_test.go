@@ -21,6 +21,7 @@ type summary struct {
 type row struct {
 	rounds, wrong int
 	away          []time.Duration
+	again         []time.Duration            // where it was
 	recovered     map[string][]time.Duration // by part
 	all           []time.Duration            // the slowest part of each round
 	during        []time.Duration            // and of those whom it left alone, while it lasted
@@ -40,6 +41,9 @@ func (s *summary) add(k kind, o outcome) {
 	w.rounds++
 	w.wrong += len(o.wrong)
 	w.away = append(w.away, o.away)
+	if o.again > 0 {
+		w.again = append(w.again, o.again)
+	}
 	slowest := time.Duration(0)
 	for part, took := range o.recovered {
 		w.recovered[part] = append(w.recovered[part], took)
@@ -68,6 +72,11 @@ func (s *summary) String() string {
 		fmt.Fprintf(&b, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, w.rounds, w.wrong, spread(w.during), spread(w.away),
 			spread(w.recovered["election"]), spread(w.recovered["strict"]), spread(w.recovered["counter"]),
 			spread(w.recovered["membership"]), spread(w.recovered["partition"]), spread(w.all), seconds(w.overlap))
+	}
+	for _, k := range kinds {
+		if w := s.rows[k.name]; w != nil && len(w.again) > 0 {
+			fmt.Fprintf(&b, "\nThe store was away again after its first write, %s: in %d rounds of %d, for %s s.\n", k.name, len(w.again), w.rounds, spread(w.again))
+		}
 	}
 	return b.String()
 }
