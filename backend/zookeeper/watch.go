@@ -133,9 +133,9 @@ func (v *view) look(ctx context.Context, generation uint64) ([]driver.Entry, err
 }
 
 // directory is done when the names have not changed while the values were
-// read: an event would have come before the last of the answers. What was read
-// until then stands where its watch does: a directory that changes faster than
-// it can be read in full is read all the same.
+// read: an event would have come before the last of the answers. Each round
+// reads what the one before did not, or what has changed since: so they become
+// short, also where the directory changes more often than it can be read whole.
 func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]driver.Entry, error) {
 	for {
 		names, at, number, err := v.link.namesSet(ctx, dir)
