@@ -196,19 +196,18 @@ func pairs() (sets [][]string) {
 func deletedByHand(t *testing.T, env *drivertest.Env, opts *election.Options, allowed time.Duration, sets [][]string) {
 	f := startField(t, env, 3, opts)
 	hand := open(t, env)
+	wait := env.TTL
+	if opts != nil {
+		wait *= 3
+	}
 	for _, set := range sets {
-		n := f.count()
-		before := f.after(t, n-1, 0)
+		before, n := f.stands(t, hand, wait)
 		for _, what := range set {
 			deleteByHand(t, hand, what)
 		}
 		// The tenure must end where it can no longer be told from another, and
 		// somebody must lead; where it may stay, that is the one who did.
 		if slices.Contains(set, "office") || slices.Contains(set, "mark") {
-			wait := env.TTL
-			if opts != nil {
-				wait *= 3
-			}
 			if lead := f.after(t, n, wait); lead.term <= before.term {
 				t.Errorf("%v deleted: term %d after %d", set, lead.term, before.term)
 			}
@@ -216,13 +215,31 @@ func deletedByHand(t *testing.T, env *drivertest.Env, opts *election.Options, al
 				t.Errorf("%v deleted: a commit guarded by term %d = %v, want ErrFenced", set, before.term, err)
 			}
 		}
-		eventually(t, env.TTL, fmt.Sprintf("%v deleted: the leader stands in the store", set), func() error {
-			_, err := hand.candidate(t, nil).Leader(t.Context())
-			return err
-		})
 	}
+	f.stands(t, hand, wait)
 	f.grew(t)
 	f.finish(t, allowed)
+}
+
+// stands waits until the tenure that began last holds the office and its mark
+// is there, so that nothing of what was deleted before is still to be mended:
+// what goes next goes under this tenure. It is the nth.
+func (f *field) stands(t testing.TB, hand *process, d time.Duration) (latest *tenure, n int) {
+	t.Helper()
+	e := hand.candidate(t, nil)
+	eventually(t, d, "the latest leader stands in the store", func() error {
+		n = f.count()
+		latest = f.after(t, n-1, 0)
+		if leader, err := e.Leader(t.Context()); err != nil {
+			return err
+		} else if leader.Term != latest.term {
+			return fmt.Errorf("term %d does, %d is the latest", leader.Term, latest.term)
+		}
+		// Applied or, when it is there already, not: the guard says if it stands.
+		_, err := latest.store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Create("data/standing", nil)}}, latest.guard)
+		return err
+	})
+	return latest, n
 }
 
 // deleteByHand deletes the leader's key of a kind.
