@@ -387,7 +387,14 @@ func TestEntryDeletedByHand(t *testing.T) {
 	})
 }
 
-func TestRejoin(t *testing.T) {
+func TestRejoin(t *testing.T) { testRejoin(t, faults.Fault{}) }
+
+// The watch shows the new entry before the reply to its creation comes.
+func TestRejoinWithALateReply(t *testing.T) {
+	testRejoin(t, faults.Fault{ReplyDelay: 100 * time.Millisecond})
+}
+
+func testRejoin(t *testing.T, creation faults.Fault) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a, b := start(t, server, nil), start(t, server, nil)
 		r := a.join("a")
@@ -396,6 +403,7 @@ func TestRejoin(t *testing.T) {
 		seen := b.watch()
 		seen.take()
 		s, _ := r.Standing(t.Context())
+		a.faults.Next(faults.Commit, creation)
 		next, err := r.Rejoin(t.Context(), s)
 		if err != nil || next.Registration == s.Registration || s.Context().Err() == nil {
 			t.Errorf("Rejoin = %+v, %v", next, err)

@@ -102,10 +102,11 @@ func (r *Registration) stands(session *backend.Session, name string, seen, updat
 	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.standing, r.lastName, r.pending = s, name, ""
 	r.stored = max(r.stored, update)
 	r.broadcast()
+	r.mu.Unlock()
+	r.group.again() // what it replaces is a stray only now
 	r.group.store.Logger().Info("registered", "group", r.group.name, "id", r.doc.ID, "registration", name)
 	return s
 }
@@ -269,6 +270,13 @@ func (g *Group) delivered() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state.number
+}
+
+// again has those who act on the last state look at it again.
+func (g *Group) again() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.broadcast()
 }
 
 // present returns the last state, and what is closed when there is a newer one.
