@@ -144,13 +144,14 @@ func TestLostReplyAndRequest(t *testing.T) {
 func TestSettledAfterALongOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		p, q := start(t, server, nil), start(t, server, nil)
-		lost := p.faults.Next(faults.Commit, faults.Fault{LoseReply: true})
+		lost := p.faults.Next(faults.Commit, faults.Fault{ReplyDelay: time.Millisecond})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			p.add(t, 1, 1)
 		}()
 		<-lost.Hit()
+		synctest.Wait() // applied, and the reply is on its way
 		p.faults.Partition(true)
 		for i := range int64(10) {
 			q.add(t, 1, i+2)

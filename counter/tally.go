@@ -188,7 +188,7 @@ func (t *Tally) Flush(ctx context.Context) error {
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: the flush goes on in the background", context.Cause(ctx))
+			return fmt.Errorf("%s: flush not waited for: %w", t.label, context.Cause(ctx))
 		}
 		switch {
 		case mine:
