@@ -102,11 +102,14 @@ func (r *Registration) stands(session *backend.Session, name string, seen, updat
 	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
+	replaces := r.lastName != ""
 	r.standing, r.lastName, r.pending = s, name, ""
 	r.stored = max(r.stored, update)
 	r.broadcast()
 	r.mu.Unlock()
-	r.group.again() // what it replaces is a stray only now
+	if replaces {
+		r.group.again() // what it replaces is a stray only now
+	}
 	r.group.store.Logger().Info("registered", "group", r.group.name, "id", r.doc.ID, "registration", name)
 	return s
 }
