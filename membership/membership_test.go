@@ -387,33 +387,6 @@ func TestEntryDeletedByHand(t *testing.T) {
 	})
 }
 
-func TestRejoin(t *testing.T) { testRejoin(t, faults.Fault{}) }
-
-// The watch shows the new entry before the reply to its creation comes.
-func TestRejoinWithALateReply(t *testing.T) {
-	testRejoin(t, faults.Fault{ReplyDelay: 100 * time.Millisecond})
-}
-
-func testRejoin(t *testing.T, creation faults.Fault) {
-	bubble(t, func(t *testing.T, server *memory.Server) {
-		a, b := start(t, server, nil), start(t, server, nil)
-		r := a.join("a")
-		b.join("b")
-		time.Sleep(time.Second)
-		seen := b.watch()
-		seen.take()
-		s, _ := r.Standing(t.Context())
-		a.faults.Next(faults.Commit, creation)
-		next, err := r.Rejoin(t.Context(), s)
-		if err != nil || next.Registration == s.Registration || s.Context().Err() == nil {
-			t.Errorf("Rejoin = %+v, %v", next, err)
-		}
-		time.Sleep(time.Second)
-		wantKeys(t, "afterwards", server, "a", "b") // the old entry is swept
-		seen.want(t, "meanwhile", "")
-	})
-}
-
 // A session that is lost while the store is there costs nobody the member.
 func TestSessionLost(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {

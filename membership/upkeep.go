@@ -12,14 +12,24 @@ import (
 
 // run keeps the member registered until the membership ends, and clears up.
 func (r *Registration) run() {
-	defer close(r.done)
 	err := r.serve()
 	if err != nil && r.life.Err() == nil {
 		r.group.store.Logger().Error("membership ended", "group", r.group.name, "id", r.doc.ID, "error", err)
 		r.finish(err)
 	}
 	r.clearUp()
+	close(r.done)
+	r.mu.Lock()
+	replaces := r.replaces()
+	r.mu.Unlock()
+	if replaces {
+		r.group.again() // what it was to replace is a stray only now
+	}
 }
+
+// replaces reports whether an entry may be there beside the one that was last;
+// r.mu is held.
+func (r *Registration) replaces() bool { return r.pending != "" && r.lastName != "" }
 
 // serve registers under one session after the other. It returns nil when the
 // membership has ended.
@@ -102,7 +112,7 @@ func (r *Registration) stands(session *backend.Session, name string, seen, updat
 	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
-	replaces := r.lastName != ""
+	replaces := r.replaces()
 	r.standing, r.lastName, r.pending = s, name, ""
 	r.stored = max(r.stored, update)
 	r.broadcast()
