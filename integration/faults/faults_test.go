@@ -23,10 +23,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
-func TestMain(m *testing.M) { rig.Main(m, do) }
+func TestMain(m *testing.M) { harness.Main(m, do) }
 
 func TestFaultsEtcd(t *testing.T)      { runFaults(t, "etcd") }
 func TestFaultsConsul(t *testing.T)    { runFaults(t, "consul") }
@@ -50,7 +50,7 @@ func runFaults(t *testing.T, store string) {
 	r := startRun(t, store, 3*time.Second, clients, seed)
 	r.slack = slack
 	ctx := t.Context()
-	start, err := r.recover(ctx, rig.Now(), kind{name: "start", held: true}, r.clients)
+	start, err := r.recover(ctx, harness.Now(), kind{name: "start", held: true}, r.clients)
 	if err != nil {
 		t.Fatalf("at the start: %v", err)
 	}

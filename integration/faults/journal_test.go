@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // Kinds of lines. Most are about one call: begin is when it began, and the
@@ -45,7 +45,7 @@ func openJournal(path string) (*journal, error) {
 }
 
 func (j *journal) write(kind, what string, token uint64, value, begin int64) {
-	j.append(text(rig.Now(), kind, what, token, value, begin))
+	j.append(text(harness.Now(), kind, what, token, value, begin))
 }
 
 func (j *journal) append(lines string) {

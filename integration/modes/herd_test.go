@@ -11,7 +11,7 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/election"
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -75,7 +75,7 @@ func TestThunderingHerd(t *testing.T) {
 type herders struct {
 	c      *crew
 	net    *cluster.Proxies
-	stores []*rig.Opened
+	stores []*harness.Opened
 	groups []*membership.Group
 
 	sessions, retries int // with the crew's mutex held

@@ -9,8 +9,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/partition"
 )
 
@@ -38,13 +37,13 @@ func openJournal(path string) (*journal, error) {
 
 // run is the body of a slot.
 func (j *journal) run(ctx context.Context, s *partition.Slot) {
-	j.line(monotonic(), began, s)
+	j.line(harness.Now(), began, s)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		// The clock is read first: a line that says so was true at its time,
 		// also if the process stood still since.
-		if now := monotonic(); s.Valid() {
+		if now := harness.Now(); s.Valid() {
 			j.line(now, valid, s)
 		}
 		select {
@@ -57,22 +56,13 @@ func (j *journal) run(ctx context.Context, s *partition.Slot) {
 		kind = moved
 		pause(drain)
 	}
-	j.line(monotonic(), kind, s)
+	j.line(harness.Now(), kind, s)
 }
 
 func (j *journal) line(at int64, kind rune, s *partition.Slot) {
 	if _, err := fmt.Fprintf(j.f, "%d %c %d %d\n", at, kind, s.Number(), s.Token()); err != nil {
 		panic(err) // what is not written cannot be judged
 	}
-}
-
-// monotonic reads CLOCK_MONOTONIC, which all processes of a machine share.
-func monotonic() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(err)
-	}
-	return ts.Nano()
 }
 
 // line is one line of a journal.

@@ -1,12 +1,13 @@
-// Package rig is what the suites of this module share: the three stores under
-// test by name, processes of the test binary itself, and the clock that all
-// processes of a machine have in common.
-package rig
+// Package harness is the ground that the suites of this module share: the stores
+// under test by name, processes of the test binary itself, and the clock that
+// all processes of a machine have in common.
+package harness
 
 import (
 	"context"
 	"fmt"
 	"net"
+	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -22,7 +23,8 @@ import (
 	"github.com/quorate/quorate/integration/cluster"
 )
 
-// Tick is the unit of time of the ZooKeeper servers of these suites.
+// Tick is the unit of time of the ZooKeeper servers of these suites, unless a
+// Store says otherwise.
 const Tick = 500 * time.Millisecond
 
 // Store is a store under test.
@@ -95,6 +97,35 @@ func (o *Opened) Close() error {
 	return err
 }
 
+// Names are the stores' names, in the order of the documentation.
+var Names = []string{"etcd", "consul", "zookeeper"}
+
+// EachStore runs a test for each store, side by side, as a subtest of the store's
+// name.
+func EachStore(t *testing.T, test func(t *testing.T, store Store)) {
+	for _, name := range Names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, Stores[name])
+		})
+	}
+}
+
+// Cluster starts a cluster of three that ends with the test.
+func (s Store) Cluster(t testing.TB) *cluster.Cluster {
+	t.Helper()
+	c, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
 // Stores are all of them, by name.
 var Stores = map[string]Store{
 	"etcd": {
@@ -116,15 +147,23 @@ var Stores = map[string]Store{
 		},
 		connect: connectConsul,
 	},
-	"zookeeper": {
+	"zookeeper": ZooKeeper(Tick),
+}
+
+// ZooKeeper is the store with servers of a given tick.
+func ZooKeeper(tick time.Duration) Store {
+	return Store{
 		Name: "zookeeper",
 		// Sessions expire in steps of a tick.
-		Expiry: func(ttl time.Duration) time.Duration { return ttl + 2*Tick },
+		Expiry: func(ttl time.Duration) time.Duration { return ttl + 2*tick },
 		Start: func() (*cluster.Cluster, error) {
-			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: Tick})
+			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: tick})
 		},
-		connect: connectZooKeeper,
-	},
+		connect: func(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+			d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: tick, Dial: dial})
+			return d, func() error { return nil }, err // the driver is its own client
+		},
+	}
 }
 
 func connectEtcd(dial dialer, addrs []string) (driver.Driver, func() error, error) {
@@ -162,9 +201,4 @@ func connectConsul(dial dialer, addrs []string) (driver.Driver, func() error, er
 		config.Transport.CloseIdleConnections()
 		return nil
 	}, err
-}
-
-func connectZooKeeper(dial dialer, addrs []string) (driver.Driver, func() error, error) {
-	d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: Tick, Dial: dial})
-	return d, func() error { return nil }, err // the driver is its own client
 }

@@ -1,4 +1,4 @@
-package rig
+package harness
 
 import (
 	"encoding/json"
@@ -53,7 +53,7 @@ func ParentGone() <-chan struct{} {
 type Process struct {
 	Log   string // the file that its standard error goes to
 	cmd   *exec.Cmd
-	stdin io.Closer
+	stdin io.WriteCloser
 	done  chan struct{}
 	err   error // read after done
 }
@@ -90,6 +90,14 @@ func StartProcess(dir, name string, task any) (*Process, error) {
 	return p, nil
 }
 
+// Tell writes a line to the process's standard input.
+func (p *Process) Tell(line string) error {
+	if _, err := io.WriteString(p.stdin, line+"\n"); err != nil {
+		return fmt.Errorf("telling a process: %w", err)
+	}
+	return nil
+}
+
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
@@ -116,6 +124,12 @@ func (p *Process) signal(sig syscall.Signal) error {
 // than patience is killed, which is an error.
 func (p *Process) End(patience time.Duration) error {
 	_ = p.stdin.Close()
+	return p.Await(patience)
+}
+
+// Await waits for the end of a process that ends by itself, and returns how it
+// did. One that takes longer than patience is killed, which is an error.
+func (p *Process) Await(patience time.Duration) error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
