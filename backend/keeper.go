@@ -163,7 +163,7 @@ func (k *keeper) run() {
 			return
 		case err != nil:
 			if f := k.store.opts.Trace.Retrying; f != nil {
-				f(Retrying{What: "grant session", Attempt: attempt + 1, Pause: pause, Err: err})
+				f(Retrying{Operation: "grant", Kind: KindSession, Attempt: attempt + 1, Pause: pause, Err: err})
 			}
 			if !failing {
 				failing = true

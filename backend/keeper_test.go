@@ -38,7 +38,7 @@ func TestAGrantSlowerThanItsWindow(t *testing.T) {
 		if held.ID() != "good" || !held.Valid() || slow.revoked.Load() != 1 {
 			t.Errorf("session %s, valid %v; the slow one was revoked %d times", held.ID(), held.Valid(), slow.revoked.Load())
 		}
-		if got := retrying.all(); len(got) != 1 || got[0].Attempt != 1 || got[0].What == "" || got[0].Err == nil {
+		if got := retrying.all(); len(got) != 1 || got[0].Attempt != 1 || got[0].Kind != backend.KindSession || got[0].Operation != "grant" || got[0].Err == nil {
 			t.Errorf("traced: %+v", got)
 		}
 	})

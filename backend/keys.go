@@ -19,12 +19,12 @@ const maxName = 100
 // ErrInvalid.
 //
 // The Store puts its namespace in front.
-func Key(kind, name string, rest ...string) (string, error) {
+func Key(kind Kind, name string, rest ...string) (string, error) {
 	escaped, err := Escape(name)
 	if err != nil {
 		return "", err
 	}
-	return strings.Join(append([]string{kind, escaped}, rest...), "/"), nil
+	return strings.Join(append([]string{string(kind), escaped}, rest...), "/"), nil
 }
 
 // Escape returns name as one component of a key, as Key does.

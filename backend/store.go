@@ -78,9 +78,6 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 // Logger returns the logger of the Store's options, never nil.
 func (s *Store) Logger() *slog.Logger { return s.opts.Logger }
 
-// Trace returns the callbacks of the Store's options, never nil.
-func (s *Store) Trace() *Trace { return s.opts.Trace }
-
 // Namespace returns the directory that the Store's keys lie in.
 func (s *Store) Namespace() string { return s.opts.Namespace }
 

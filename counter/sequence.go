@@ -41,7 +41,7 @@ type SequenceOptions struct {
 // called concurrently. It should be closed.
 type Sequence struct {
 	store *backend.Store
-	label string
+	label backend.Subject
 	key   string
 	max   uint64
 
@@ -74,11 +74,11 @@ type reservation struct {
 // NewSequence returns a Sequence. It does no I/O. Arguments that make no sense
 // are backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*Sequence, error) {
-	key, err := backend.Key("sequence", name, "value")
+	key, err := backend.Key(backend.KindSequence, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("sequence: %w", err)
 	}
-	s := &Sequence{store: store, label: fmt.Sprintf("sequence %q", name), key: key, max: defaultMaxBlock}
+	s := &Sequence{store: store, label: backend.Subject{Kind: backend.KindSequence, Name: name}, key: key, max: defaultMaxBlock}
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", s.label, backend.ErrInvalid)
 	}
@@ -198,7 +198,7 @@ func (s *Sequence) reserve() *reservation {
 	s.running.Go(func() {
 		var end uint64
 		var used error // all numbers are used up: no trying again
-		err := s.store.Retry(s.life, s.label, func(ctx context.Context) (err error) {
+		err := s.store.Retry(s.life, s.label, "reserve", func(ctx context.Context) (err error) {
 			if end, err = s.take(ctx, size); errors.Is(err, ErrOutOfRange) {
 				used, err = err, nil
 			}

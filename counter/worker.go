@@ -31,7 +31,7 @@ func (c *Counter) work() {
 		if !ok {
 			return
 		}
-		if err := c.store.Retry(ctx, c.label, c.settle); err != nil {
+		if err := c.store.Retry(ctx, c.label, "commit", c.settle); err != nil {
 			if c.doubt {
 				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 			}

@@ -55,7 +55,7 @@ func (e *Election) campaign(ctx, base context.Context, ended func()) (*Leadershi
 }
 
 func (e *Election) session(ctx context.Context) (session *backend.Session, err error) {
-	err = e.store.Retry(ctx, "session for election "+e.name, func(ctx context.Context) error {
+	err = e.store.Retry(ctx, e.subject(), "open session", func(ctx context.Context) error {
 		session, err = e.store.Session(ctx)
 		return err
 	})
@@ -70,7 +70,7 @@ func (e *Election) campaignUnder(ctx context.Context, c *candidate) (lead *Leade
 	c.rename()
 	c.joins(c.session)
 	joined := false
-	err = e.store.Retry(both, "campaign in election "+e.name, func(both context.Context) error {
+	err = e.store.Retry(both, e.subject(), "campaign", func(both context.Context) error {
 		for {
 			if !joined {
 				if err := c.join(both); err != nil {

@@ -110,6 +110,10 @@ func New(store *backend.Store, name string, options *Options) (*Election, error)
 // Name returns the name of the election.
 func (e *Election) Name() string { return e.name }
 
+func (e *Election) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindElection, Name: e.name}
+}
+
 // Campaign waits for the office and takes it. Candidates are served in the
 // order in which they joined. It waits as long as it takes, through losses of
 // the session and outages of the store, until ctx ends; ctx does not bound the

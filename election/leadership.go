@@ -21,6 +21,7 @@ type Leadership struct {
 	nonce    string
 	guard    backend.Guard
 	window   *trust.Window // Strict only
+	trace    *backend.OwnershipTrace
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -77,9 +78,7 @@ func (c *candidate) lead(hold holding, start trust.Instant) *Leadership {
 		l.upkeep.Go(l.confirmRegularly)
 	}
 	c.store.Logger().Info("leading", "election", c.name, "term", hold.Number, "id", c.opts.ID)
-	if f := c.store.Trace().OwnershipBegan; f != nil {
-		f(backend.Ownership{Kind: "election", Name: c.name, Token: hold.Number})
-	}
+	l.trace = c.store.TraceOwnership(c.subject(), 0, hold.Number)
 	return l
 }
 
@@ -192,16 +191,14 @@ func (l *Leadership) end(ctx context.Context, body error) {
 		level = slog.LevelWarn
 	}
 	l.election.store.Logger().Log(ctx, level, "leadership ended", "election", l.election.name, "term", l.Term(), "cause", cause, "body", body, "error", l.err)
-	if f := l.election.store.Trace().OwnershipEnded; f != nil {
-		f(backend.Ownership{Kind: "election", Name: l.election.name, Token: l.Term(), Cause: cause, Body: body})
-	}
+	l.trace.End(cause, body)
 }
 
 // vacate gives up the office: cleanly, if it was not lost, in one commit.
 func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 	e := l.election
 	sent := false
-	err := e.store.Retry(ctx, "resign in election "+e.name, func(ctx context.Context) error {
+	err := e.store.Retry(ctx, e.subject(), "resign", func(ctx context.Context) error {
 		if !lost && !sent {
 			sent = true // with what is known, before anything is read
 			l.mu.Lock()

@@ -72,7 +72,8 @@ func TestRunCampaignsAgainAfterALossAndJoinsTheBodyFirst(t *testing.T) {
 			t.Errorf("Run = %v, terms %v", err, terms)
 		}
 		if len(ended) != 3 || !errors.Is(ended[0].Body, errBody) || !errors.Is(ended[0].Cause, election.ErrLost) ||
-			ended[2].Body != nil || !errors.Is(ended[2].Cause, election.ErrResigned) || ended[2].Token != terms[2] {
+			ended[2].Body != nil || !errors.Is(ended[2].Cause, election.ErrResigned) || ended[2].Token != terms[2] ||
+			ended[2].Kind != backend.KindElection || ended[2].Name != "test" {
 			t.Errorf("traced %+v", ended)
 		}
 	})

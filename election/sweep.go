@@ -152,7 +152,7 @@ func (e *Election) sweepBetween(ctx context.Context, session *backend.Session) {
 		if e.waitToSweep(ctx, session, wait) != nil {
 			return
 		}
-		err := e.store.Retry(ctx, "sweep election "+e.name, func(ctx context.Context) error {
+		err := e.store.Retry(ctx, e.subject(), "sweep", func(ctx context.Context) error {
 			st, err := e.read(ctx)
 			if err != nil {
 				return err

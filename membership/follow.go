@@ -154,7 +154,7 @@ func (g *Group) keepSession() {
 }
 
 func (g *Group) openSession(ctx context.Context) (session *backend.Session, err error) {
-	err = g.store.Retry(ctx, "session for membership "+g.name, func(ctx context.Context) error {
+	err = g.store.Retry(ctx, g.subject(), "open session", func(ctx context.Context) error {
 		session, err = g.store.Session(ctx)
 		return err
 	})

@@ -103,6 +103,10 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 // Name returns the name of the group.
 func (g *Group) Name() string { return g.name }
 
+func (g *Group) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindMembership, Name: g.name}
+}
+
 // Store returns the Store that the group is kept in.
 func (g *Group) Store() *backend.Store { return g.store }
 

@@ -64,7 +64,7 @@ var errSent = errors.New("the outcome of a registration is not known")
 func (r *Registration) register(session *backend.Session) (standing *Standing, err error) {
 	ctx, cancel := joinContexts(r.life, session.Context())
 	defer cancel(nil)
-	err = r.group.store.Retry(ctx, "registration in membership "+r.group.name, func(ctx context.Context) error {
+	err = r.group.store.Retry(ctx, r.group.subject(), "register", func(ctx context.Context) error {
 		standing, err = r.create(ctx, session)
 		return err
 	})
@@ -143,7 +143,7 @@ func (r *Registration) keep(s *Standing) error {
 		r.mu.Lock()
 		changed := r.changed
 		r.mu.Unlock()
-		err := r.group.store.Retry(s.ctx, "upkeep in membership "+r.group.name, func(ctx context.Context) error {
+		err := r.group.store.Retry(s.ctx, r.group.subject(), "sync", func(ctx context.Context) error {
 			return r.compare(ctx, s, st)
 		})
 		switch {

@@ -169,7 +169,7 @@ func (m *member) create(ctx context.Context) error {
 		slots: make(map[int]uint64), gaveUp: make(map[int]bool),
 	}
 	value := doc.encode()
-	return m.store.Retry(ctx, "claims of partition "+m.name, func(ctx context.Context) error {
+	return m.store.Retry(ctx, m.subject(), "create claims", func(ctx context.Context) error {
 		result, err := m.store.Commit(ctx, driver.Txn{
 			Ops: []driver.Op{driver.CreateEphemeral(m.key, value)}, Lease: m.session.ID(),
 		})
@@ -199,7 +199,7 @@ func (m *member) loop(ctx context.Context) error {
 	m.arm(time.Now())
 	m.check(time.Now())
 	for {
-		if err := m.store.Retry(ctx, "partition "+m.name, m.round); err != nil {
+		if err := m.store.Retry(ctx, m.subject(), "reconcile", m.round); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -284,7 +284,7 @@ func (m *member) stopAll(cause error) {
 // must not stand when the next registration begins, nor for the rest of the
 // session. Where the session is over they go, or went, with it.
 func (m *member) cleanUp() {
-	_ = m.store.Retry(m.session.Context(), "release of all slots in partition "+m.name, func(ctx context.Context) error {
+	_ = m.store.Retry(m.session.Context(), m.subject(), "release all slots", func(ctx context.Context) error {
 		_, err := m.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(m.key, backend.Version{})}})
 		return err
 	})

@@ -194,6 +194,10 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 // Name returns the name of the partition.
 func (p *Partition) Name() string { return p.name }
 
+func (p *Partition) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindPartition, Name: p.name}
+}
+
 // Slots returns the number of slots.
 func (p *Partition) Slots() int { return p.opts.Slots }
 

@@ -47,7 +47,7 @@ func (c *Checkpoint[T]) read(ctx context.Context) (s stored, err error) {
 // was undone by a restore of the store.
 func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (value T, held *claim, err error) {
 	token := "" // of the last attempt
-	err = c.store.Retry(ctx, "claim of checkpoint "+c.name, func(ctx context.Context) error {
+	err = c.store.Retry(ctx, c.subject(), "claim", func(ctx context.Context) error {
 		for {
 			s, err := c.read(ctx)
 			if err != nil {
@@ -103,7 +103,7 @@ func (c *Checkpoint[T]) save(ctx context.Context, h *claim, value json.RawMessag
 	}
 	h.seq++
 	known, doubt := true, false
-	err = c.store.Retry(ctx, "save of checkpoint "+c.name, func(ctx context.Context) error {
+	err = c.store.Retry(ctx, c.subject(), "save", func(ctx context.Context) error {
 		for {
 			if !known {
 				s, err := c.read(ctx)
