@@ -52,17 +52,13 @@ var primitives = []string{"election", "counter", "membership", "partition", "che
 
 // mode runs a test on all stores, with a crew at work on each.
 func mode(t *testing.T, test func(t *testing.T, c *crew)) {
-	for _, name := range []string{"etcd", "consul", "zookeeper"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			store := harness.Stores[name]
-			servers, err := clusters[name].start(store)
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, newCrew(t, store, servers))
-		})
-	}
+	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		servers, err := clusters[store.Name].start(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, newCrew(t, store, servers))
+	})
 }
 
 // crew is some workers that each use all primitives, with a Store and a network

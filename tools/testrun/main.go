@@ -9,7 +9,7 @@
 //
 // The commands run one after the other, all of them even if one fails. The
 // argument -- begins another lane: the commands of different lanes run side by
-// side. Testrun adds -json to each command and prints the output that go test
+// side. The argument --then waits for the end of all lanes before it. Testrun adds -json to each command and prints the output that go test
 // would print, then a table per command, the number of tests per store driver,
 // the slowest tests, the share of the processors' time that was used, and a last
 // line "N passed, N failed" in which a skipped test counts as failed.
@@ -39,24 +39,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	begin := time.Now()
-	runs := executeLanes(ctx, split(os.Args[1:]), &lockedWriter{out: os.Stdout})
+	out := &lockedWriter{out: os.Stdout}
+	var runs []*run
+	for _, phase := range split(os.Args[1:], "--then") {
+		runs = append(runs, executeLanes(ctx, split(phase, "--"), out)...)
+	}
 	if !report(os.Stdout, runs, time.Since(begin)) {
 		os.Exit(1)
 	}
 }
 
-// split returns the lanes: the command lines between the arguments "--".
-func split(args []string) [][]string {
-	lanes := [][]string{nil}
+// split returns the parts of args between the separators.
+func split(args []string, separator string) [][]string {
+	parts := [][]string{nil}
 	for _, arg := range args {
-		if arg == "--" {
-			lanes = append(lanes, nil)
+		if arg == separator {
+			parts = append(parts, nil)
 			continue
 		}
-		last := &lanes[len(lanes)-1]
+		last := &parts[len(parts)-1]
 		*last = append(*last, arg)
 	}
-	return lanes
+	return parts
 }
 
 // executeLanes runs the lanes side by side, and the commands of each one after
@@ -67,13 +71,13 @@ func executeLanes(ctx context.Context, lanes [][]string, out io.Writer) []*run {
 	for i, lines := range lanes {
 		all.Go(func() {
 			for _, line := range lines {
+				if ctx.Err() != nil {
+					return
+				}
 				r := newRun(line, out)
 				fmt.Fprintf(out, "# %s\n", r.label)
 				execute(ctx, r)
 				perLane[i] = append(perLane[i], r)
-				if ctx.Err() != nil {
-					return
-				}
 			}
 		})
 	}
