@@ -110,7 +110,7 @@ func (r *run) closeStores() {
 func (r *run) start(id string, instead *process) (*process, error) {
 	n := len(r.all)
 	p := &process{number: n, id: id, name: fmt.Sprintf("%s.%d", id, n)}
-	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	p.journal.Path = filepath.Join(r.dir, "journal-"+p.name)
 	if instead != nil {
 		p.net = instead.net
 	} else {
@@ -140,7 +140,7 @@ func (r *run) start(id string, instead *process) (*process, error) {
 }
 
 func (r *run) launch(p *process, tk task) (err error) {
-	tk.Store, tk.TTL, tk.Out = r.rig.Name, r.ttl, p.journal.path
+	tk.Store, tk.TTL, tk.Out = r.rig.Name, r.ttl, p.journal.Path
 	if p.Process, err = harness.StartProcess(r.dir, p.name, tk); err != nil {
 		return err
 	}

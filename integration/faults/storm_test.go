@@ -29,7 +29,7 @@ const (
 func (r *run) crowd(ctx context.Context) (*process, error) {
 	n := len(r.all)
 	p := &process{number: n, id: "storm", name: fmt.Sprintf("storm.%d", n)}
-	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	p.journal.Path = filepath.Join(r.dir, "journal-"+p.name)
 	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: stormSize}); err != nil {
 		return nil, err
 	}

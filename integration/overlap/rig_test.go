@@ -81,7 +81,7 @@ type contest struct {
 type candidate struct {
 	*harness.Process
 	who     int
-	out     string
+	journal reader
 	proxies *cluster.Proxies
 }
 
@@ -114,8 +114,9 @@ func (r *rig) candidate(t *testing.T, who int, dir string, tk task, via ...*clus
 		t.Fatal(err)
 	}
 	t.Cleanup(proxies.Close)
-	c := &candidate{who: who, proxies: proxies, out: filepath.Join(dir, fmt.Sprintf("journal-%d", who))}
-	tk.Addrs, tk.Out = proxies.Addrs(), c.out
+	c := &candidate{who: who, proxies: proxies}
+	c.journal.Path = filepath.Join(dir, fmt.Sprintf("journal-%d", who))
+	tk.Addrs, tk.Out = proxies.Addrs(), c.journal.Path
 	if c.Process, err = harness.StartProcess(dir, strconv.Itoa(who), tk); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func (c *contest) lines(t testing.TB) []line {
 	var all []line
 	for _, cand := range c.both {
 		if cand != nil {
-			all = append(all, readJournal(t, cand.who, cand.out)...)
+			all = append(all, cand.journal.all(t, cand.who)...)
 		}
 	}
 	return all

@@ -1,11 +1,9 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -73,37 +71,18 @@ type line struct {
 	token uint64
 }
 
-// reader reads a journal as it grows.
-type reader struct {
-	path   string
-	offset int64
-}
+// reader reads a worker's journal as it grows.
+type reader struct{ harness.JournalReader }
 
-// next returns the lines that have come; the last may be torn, and waits.
+// next returns the lines that have come since the last call.
 func (r *reader) next() (lines []line, err error) {
-	f, err := os.Open(r.path)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	defer f.Close()
-	if _, err := f.Seek(r.offset, io.SeekStart); err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(f)
-	if err != nil {
-		return nil, err
-	}
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	r.offset += int64(len(content))
-	for text := range bytes.Lines(content) {
+	texts, err := r.Next()
+	for _, text := range texts {
 		var l line
-		if _, err := fmt.Sscanf(string(text), "%d %c %d %d\n", &l.at, &l.kind, &l.slot, &l.token); err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", r.path, text, err)
+		if _, err := fmt.Sscanf(text, "%d %c %d %d", &l.at, &l.kind, &l.slot, &l.token); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", r.Path, text, err)
 		}
 		lines = append(lines, l)
 	}
-	return lines, nil
+	return lines, err
 }

@@ -57,10 +57,10 @@ func (r *rig) start(id string) (*worker, error) {
 	defer r.mu.Unlock()
 	n := len(r.workers)
 	w := &worker{id: id, number: n}
-	w.journal.path = filepath.Join(r.dir, fmt.Sprintf("journal-%d", n))
+	w.journal.Path = filepath.Join(r.dir, fmt.Sprintf("journal-%d", n))
 	var err error
 	w.Process, err = harness.StartProcess(r.dir, strconv.Itoa(n), task{
-		Store: r.store.Name, Addrs: r.cluster.Addrs(), ID: id, Slots: r.slots, Out: w.journal.path,
+		Store: r.store.Name, Addrs: r.cluster.Addrs(), ID: id, Slots: r.slots, Out: w.journal.Path,
 	})
 	if err != nil {
 		return nil, err
