@@ -75,6 +75,9 @@ func (w *Watcher) Next(ctx context.Context) error {
 		case <-w.store.life.Done():
 			return fmt.Errorf("watch: %w", ErrClosed)
 		case <-ctx.Done():
+			if w.store.life.Err() != nil {
+				return fmt.Errorf("watch: %w", ErrClosed)
+			}
 			return fmt.Errorf("watch: %w", context.Cause(ctx))
 		case <-news:
 		}
@@ -289,9 +292,11 @@ func (ws *watches) serve(shared *sharedWatch) {
 			return
 		}
 		began, delivered := time.Now(), false
-		err := ws.store.driver.Watch(ctx, full, func(entries []Entry) {
-			ws.deliver(shared, run, !delivered, ws.store.strip(entries))
-			delivered = true
+		err := ws.store.during(func() error {
+			return ws.store.driver.Watch(ctx, full, func(entries []Entry) {
+				ws.deliver(shared, run, !delivered, ws.store.strip(entries))
+				delivered = true
+			})
 		})
 		if ctx.Err() != nil {
 			continue // a newcomer, or nobody is left

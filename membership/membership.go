@@ -76,7 +76,7 @@ type Group struct {
 }
 
 // New returns a Group. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Group, error) {
 	if store == nil {
 		return nil, fmt.Errorf("membership: %w: the store is nil", backend.ErrInvalid)

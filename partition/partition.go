@@ -165,7 +165,7 @@ type Partition struct {
 
 // New returns a Partition of the work called name over the members of group. It
 // does no I/O. Arguments that make no sense are backend.ErrInvalid; name may be
-// any text of 1 to 100 bytes, see backend.Key.
+// any text of 1 to 100 bytes, see backend.Path.
 func New(group *membership.Group, name string, options *Options) (*Partition, error) {
 	if group == nil {
 		return nil, fmt.Errorf("partition: %w: the group is nil", backend.ErrInvalid)

@@ -100,16 +100,14 @@ func (n *line) present() *link {
 
 // dial has a link made, unless that is under way. The lock is held.
 func (n *line) dial() {
-	if n.dialing || n.over != nil || !n.d.enter() {
+	if n.dialing || n.over != nil {
 		return
 	}
-	n.dialing = true
-	go func() {
-		defer n.d.leave()
+	n.dialing = n.d.running.Go(func() {
 		if lost := n.connect(); lost != nil {
 			lost()
 		}
-	}()
+	})
 }
 
 // connect tries one server after the other, as long as somebody waits for a
@@ -187,8 +185,7 @@ func (n *line) settle(l *link, err error) bool {
 		l.discard(driver.ErrClosed)
 	case err == nil:
 		n.link, n.session, n.failure, n.quick = l, l.session, nil, time.Now()
-		n.d.stay()
-		go n.serve(l)
+		n.d.running.GoOn(func() { n.serve(l) })
 	case errors.Is(err, errExpired) && n.lease:
 		n.over = fmt.Errorf("%w: %w", driver.ErrSessionLost, err)
 	case errors.Is(err, errExpired):
@@ -210,7 +207,6 @@ func (n *line) settle(l *link, err error) bool {
 
 // serve runs a link to its end, and has the next one made if the line is kept.
 func (n *line) serve(l *link) {
-	defer n.d.leave()
 	every, within := commonProbe, commonProbe
 	if n.lease {
 		every, within = n.d.pace(l.session.timeout)

@@ -146,14 +146,10 @@ func (l *link) identify(ctx context.Context) error {
 }
 
 // discard closes a link that nobody uses, and lets its client end on a
-// goroutine of its own. The caller has entered the driver.
+// goroutine of its own. The driver counts the caller as running.
 func (l *link) discard(why error) {
 	l.socket.kill(why)
-	l.d.stay()
-	go func() {
-		defer l.d.leave()
-		l.finish()
-	}()
+	l.d.running.GoOn(l.finish)
 }
 
 // finish ends the zk client, whose connection is closed. Close wants an answer

@@ -1,10 +1,8 @@
 package zookeeper
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/go-zookeeper/zk"
@@ -22,19 +20,11 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	if len(targets) == 0 {
 		return nil, nil
 	}
-	states, err := d.read(call, targets)
-	if err != nil {
-		return nil, d.ended(call, err)
-	}
-	return states, nil
+	states, err := d.read(ctx, targets)
+	return states, driver.Ended(ctx, err)
 }
 
 func (d *Driver) read(ctx context.Context, targets []driver.Target) ([][]driver.Entry, error) {
@@ -138,14 +128,10 @@ func (l *link) list(ctx context.Context, dir string, generation uint64) ([]drive
 			}
 		}
 		if stands {
-			sortEntries(entries)
+			driver.SortEntries(entries)
 			return entries, nil
 		}
 	}
-}
-
-func sortEntries(entries []driver.Entry) {
-	slices.SortFunc(entries, func(a, b driver.Entry) int { return cmp.Compare(a.Key, b.Key) })
 }
 
 // each asks for the children of a directory.

@@ -1,10 +1,8 @@
 package zookeeper
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,43 +16,16 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	deliver := differing(changed)
+	deliver := driver.Differing(changed)
 	for {
-		link, err := d.common.up(call)
+		link, err := d.common.up(ctx)
 		if err == nil {
-			err = d.follow(call, link, target, deliver)
+			err = d.follow(ctx, link, target, deliver)
 		}
-		if call.Err() != nil || link == nil || link.socket.alive() || !errors.Is(err, driver.ErrUnavailable) {
-			return d.ended(call, err)
+		if ctx.Err() != nil || link == nil || link.socket.alive() || !errors.Is(err, driver.ErrUnavailable) {
+			return driver.Ended(ctx, err)
 		}
 	}
-}
-
-// differing passes on only what differs from what it passed on last.
-func differing(changed func([]driver.Entry)) func([]driver.Entry) {
-	var last []driver.Entry
-	first := true
-	return func(entries []driver.Entry) {
-		if !first && slices.EqualFunc(last, entries, same) {
-			return
-		}
-		first, last = false, entries
-		own := slices.Clone(entries)
-		for i := range own {
-			own[i].Value = bytes.Clone(own[i].Value)
-		}
-		changed(own)
-	}
-}
-
-func same(a, b driver.Entry) bool {
-	return a.Key == b.Key && a.Version == b.Version && a.Created == b.Created && a.Modified == b.Modified &&
-		a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
 }
 
 // follow watches target on one link, until that is lost.
@@ -160,7 +131,7 @@ func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]
 				entries = append(entries, s.entry)
 			}
 		}
-		sortEntries(entries)
+		driver.SortEntries(entries)
 		return entries, nil
 	}
 }
