@@ -244,6 +244,9 @@ func (k *keeper) keep(session *Session) {
 			session.over(ErrClosed)
 			return
 		case err == nil:
+			if streak > 0 {
+				k.store.orphans.suspect() // an outage is when a store is restored
+			}
 			streak = 0
 			window = validFor - session.margin
 			due = start.Add(window / 3)

@@ -30,9 +30,11 @@ type Store struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	calls   driver.Running // the driver's calls under way
-	keeper  keeper
-	watches watches
+	calls      driver.Running // the driver's calls under way
+	background driver.Running // goroutines of watches and orphans
+	keeper     keeper
+	watches    watches
+	orphans    orphans
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
@@ -55,6 +57,7 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.keeper.init(s)
 	s.watches.init(s)
+	s.orphans.init(s)
 	return s, nil
 }
 
@@ -97,7 +100,7 @@ func (s *Store) close() error {
 	revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
 	defer cancelRevoke()
 	err := s.keeper.close(revoke)
-	s.watches.close(revoke)
+	_ = s.background.Close(revoke) // what keeps it is a call
 	if stuck := s.calls.Close(revoke); stuck != nil {
 		err = errors.Join(err, fmt.Errorf("close: calls of the driver did not return: %w", stuck))
 	}
