@@ -7,7 +7,6 @@ import (
 	"maps"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // Leader is who holds the office, as the store tells it. The zero Leader
@@ -25,7 +24,7 @@ func (l Leader) IsZero() bool { return l.Term == 0 }
 // the time it returns it may be another. Other errors: backend.ErrUnavailable,
 // ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
-	read, err := e.store.Read(ctx, driver.Key(e.keys.office))
+	read, err := e.store.Read(ctx, backend.Key(e.keys.leader))
 	if err != nil {
 		return Leader{}, fmt.Errorf("election %q: %w", e.name, err)
 	}
@@ -51,7 +50,7 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		fail := func(err error) { yield(Leader{}, fmt.Errorf("election %q: %w", e.name, err)) }
-		w, err := e.store.Watch(driver.Key(e.keys.office))
+		w, err := e.store.Watch(backend.Key(e.keys.leader))
 		if err != nil {
 			fail(err)
 			return
@@ -79,21 +78,24 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	}
 }
 
-// leaderOf returns whose the office is; zero if nobody's.
-func (e *Election) leaderOf(office []backend.Entry) (tenure, Leader, error) {
-	one, err := decodeOne[officeDocument](office)
-	if err != nil {
-		return tenure{}, Leader{}, err
+// leaderOf returns whose the leader key is; zero if it is nobody's.
+func (e *Election) leaderOf(entries []backend.Entry) (tenure, Leader, error) {
+	if len(entries) == 0 {
+		return tenure{}, Leader{}, nil
 	}
-	t, leader := e.holderOf(one)
+	key := parseLeader(entries[0])
+	if key.err != nil {
+		return tenure{}, Leader{}, key.err
+	}
+	t, leader := e.holderOf(key)
 	return t, leader, nil
 }
 
-// holderOf is leaderOf of an office that was read.
-func (e *Election) holderOf(office found[officeDocument]) (tenure, Leader) {
-	if !office.there || office.doc.Number < e.highest().Number {
+// holderOf is leaderOf of a leader key that was read.
+func (e *Election) holderOf(key leaderKey) (tenure, Leader) {
+	if key.doc.Number < e.highestSeen().Number || key.doc.Number == 0 {
 		return tenure{}, Leader{}
 	}
-	e.see(office.doc.tenure)
-	return office.doc.tenure, Leader{ID: office.doc.Holder, Term: office.doc.Number, Meta: maps.Clone(office.doc.Meta)}
+	e.see(key.doc.tenure)
+	return key.doc.tenure, Leader{ID: key.doc.Holder, Term: key.doc.Number, Meta: maps.Clone(key.doc.Meta)}
 }
