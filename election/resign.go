@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/quorate/quorate/backend"
 )
 
 // Resign ends the leadership and gives up the office. Call it when the work
