@@ -82,7 +82,8 @@ func (c *Claimant) GaveUp(session *Session, soon bool) {
 		return
 	}
 	wake := make(chan struct{}, 1)
-	if c.store.background.Go(func() { o.collect(session, wake) }) {
+	generation, _ := c.store.driver.Generation() // a restore may come before the goroutine runs
+	if c.store.background.Go(func() { o.collect(session, wake, generation) }) {
 		o.session, o.wake = session, wake
 	}
 }
@@ -170,10 +171,10 @@ func (o *orphans) suspect() {
 	o.notify()
 }
 
-// collect deletes the orphans of a session until it ends.
-func (o *orphans) collect(session *Session, wake <-chan struct{}) {
+// collect deletes the orphans of a session until it ends. The generation is that
+// at the time when the first was possible.
+func (o *orphans) collect(session *Session, wake <-chan struct{}, generation uint64) {
 	defer o.ended(session)
-	generation, _ := o.store.driver.Generation()
 	for {
 		now, changed := o.store.driver.Generation()
 		if now != generation {
