@@ -54,7 +54,7 @@ func (c *candidate) lead(hold holding, start trust.Instant) *Leadership {
 		election: c.Election, session: c.session, nonce: c.nonce, hold: hold,
 		letGo: c.session.Hold(), ended: c.ended, claim: c.claim,
 	}
-	if !c.session.Valid() {
+	if !c.session.Valid() || c.opts.Strict && start.Add(l.span()).Passed(trust.Now()) {
 		l.letGo()
 		return nil
 	}
@@ -65,12 +65,6 @@ func (c *candidate) lead(hold holding, start trust.Instant) *Leadership {
 		l.window = trust.NewWindow(start.Add(l.span()), c.session.Margin(), func() {
 			l.lose(errors.New("the leader key was not seen in the store within the trust window"))
 		})
-		if !l.window.Open() {
-			l.unbind()
-			l.letGo()
-			l.cancel(ErrLost)
-			return nil
-		}
 	}
 	l.guard = c.store.NewGuard(hold.Number, []backend.Entry{hold.leader, hold.mark}, func(now map[string]backend.Entry) bool {
 		leader := parseLeader(now[hold.leader.Key])
