@@ -62,16 +62,16 @@
 //
 // # States
 //
-//	               office free and queue empty
-//	      +-------------------------------------------+
-//	      |                                           v
-//	   (out) ----> (waiting) ------------------> (leading)
-//	    ^  ^  join     |       head, office free   |  |
-//	    |  +-----------+ <-------------------------+  |
-//	    |   ctx ends        session or office lost    |
-//	    |                   (Run joins the body first)|
-//	    +---------------------------------------------+
-//	               resign, body returned, ctx ends
+//	            office free and queue empty
+//	   +-------------------------------------------+
+//	   |                                           v
+//	(out) ----> (waiting) ------------------> (leading)
+//	 ^  ^  join     |       head, office free   |  |
+//	 |  +-----------+ <-------------------------+  |
+//	 |   ctx ends        session or office lost    |
+//	 |                   (Run joins the body first)|
+//	 +---------------------------------------------+
+//	            resign, body returned, ctx ends
 //
 // docs/elections.md explains the protocol. It is Quorate's own and is searched
 // exhaustively, within small bounds, by an explicit-state model. The queue in

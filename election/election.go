@@ -20,7 +20,7 @@ var (
 	ErrLost = errors.New("leadership lost")
 	// ErrResigned: the leadership is over because its holder resigned.
 	ErrResigned = errors.New("resigned")
-	// ErrNoLeader: nobody holds the office.
+	// ErrNoLeader: no process leads.
 	ErrNoLeader = errors.New("no leader")
 	// ErrCampaigning: this Election campaigns or leads already.
 	ErrCampaigning = errors.New("this Election campaigns or leads already")
@@ -31,27 +31,25 @@ const maxMetaBytes = 16 << 10
 
 // Options are the options of an Election; nil stands for the defaults.
 type Options struct {
-	// ID says who leads, to those who ask; by default the host's name and the
-	// process's number. It need not be unique: candidates are told apart by
-	// nonces of their own.
+	// ID names the leader to other processes (default: the host's name and the
+	// process's number). It need not be unique: each candidate has a nonce.
 	ID string
 
-	// Meta is what else the leader tells those who ask, an address say. With
-	// ID at most 16 KiB.
+	// Meta is what else a leader tells other processes, such as an address. ID
+	// and Meta together have 16 KiB at most.
 	Meta map[string]string
 
-	// Strict makes a candidate wait, before it takes an office that was not
-	// released cleanly, until the last holder's trust in itself has run out,
-	// and a holder trust itself only as far as it has lately seen itself in
-	// the store. It closes the gap that is left where the store takes the
-	// office away before its time (see the package's documentation), at the
-	// price of one more TTL until the next leader after a crash and one read
-	// per renewal. All candidates of an election must agree on it.
+	// Strict closes the gap that is left if the store takes the office away
+	// before its time (see the package's documentation). If the last holder did
+	// not resign, a candidate waits until that holder's trust in itself has run
+	// out. A holder trusts itself only as far as it has lately seen its leader
+	// key in the store. The price is one more TTL until the next leader after a
+	// crash, and one read per renewal. Set it in all candidates or in none.
 	Strict bool
 
-	// MinTerm makes terms start above it. It is for the day after the store
-	// was restored from a backup, or lost: the highest term ever acted on is
-	// known from outside, and no candidate remembers it.
+	// MinTerm makes terms start above it. Set it to the highest term ever acted
+	// on after the store was lost or restored from a backup, if no candidate
+	// remembers that term.
 	MinTerm uint64
 }
 
@@ -76,7 +74,7 @@ type Election struct {
 }
 
 // New returns an Election. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid or backend.ErrTooLarge; name may be any text of 1 to 100
+// backend.ErrInvalid or backend.ErrTooLarge; the name is any text of 1 to 100
 // bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Election, error) {
 	if store == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/quorate/quorate/internal/trust"
 )
 
-// Leadership is one tenure of an office.
+// Leadership is one tenure of this process as the leader.
 type Leadership struct {
 	election *Election
 	session  *backend.Session
@@ -93,7 +93,7 @@ func (l *Leadership) Context() context.Context { return l.ctx }
 // Valid reports whether the leadership is trusted at this instant. It compares
 // clocks and does no I/O, so it tells the truth right after a pause of the
 // process too, when Context has not yet ended. Ask it before an effect that
-// cannot be fenced; what it cannot tell is how long until that effect happens.
+// cannot be fenced. It does not know how long until that effect happens.
 func (l *Leadership) Valid() bool {
 	return l.ctx.Err() == nil && l.session.Valid() && (l.window == nil || l.window.Open())
 }
@@ -101,10 +101,10 @@ func (l *Leadership) Valid() bool {
 // Guard makes commits to the same Store depend on this leadership.
 func (l *Leadership) Guard() backend.Guard { return l.guard }
 
-// Confirm asks the store whether the leadership stands. It returns nil if so,
-// and an error that wraps ErrLost if not: Context has ended then. If the store
-// does not answer, the error is backend.ErrUnavailable and the leadership goes
-// on as long as it is trusted.
+// Confirm asks the store whether the leadership holds. If it does not, the error
+// wraps ErrLost, and Context has ended. If the store does not answer, the error
+// is backend.ErrUnavailable, and the leadership continues as long as it is
+// trusted.
 func (l *Leadership) Confirm(ctx context.Context) error {
 	if l.ctx.Err() != nil {
 		return fmt.Errorf("confirm: %w", l.causeOfEnd())
@@ -152,9 +152,9 @@ func (l *Leadership) lose(reason error) {
 	l.report(reason, nil)
 }
 
-// report says in the log and the trace, once, that the ownership has ended:
-// when it does, though a body may go on. Under Run, body is what that returned
-// before the leadership was resigned.
+// report logs and traces, once, that the ownership has ended. It does so when
+// the ownership ends, though a body may still run. Under Run, body is the error
+// that the body returned before the resignation.
 func (l *Leadership) report(cause, body error) {
 	if l.logged.Swap(true) {
 		return

@@ -9,20 +9,20 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// Leader is who holds the office, as the store tells it. The zero Leader
-// stands for nobody.
+// Leader is the leader as the store shows it. The zero Leader says that no
+// process leads.
 type Leader struct {
 	ID   string
 	Term uint64
 	Meta map[string]string
 }
 
-// IsZero reports whether nobody leads.
+// IsZero reports whether no process leads.
 func (l Leader) IsZero() bool { return l.Term == 0 }
 
-// Leader asks the store who leads. If nobody does the error is ErrNoLeader. By
-// the time it returns it may be another. Other errors: backend.ErrUnavailable,
-// ErrDenied, ErrFormat, ErrClosed.
+// Leader reads the leader from the store. If no process leads the error is
+// ErrNoLeader. By the time it returns another process may lead. Other errors:
+// backend.ErrUnavailable, ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	read, err := e.store.Read(ctx, backend.Key(e.keys.leader))
 	if err != nil {
@@ -38,15 +38,14 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	return leader, nil
 }
 
-// Observe follows who leads: first who does now, then each change that it
-// gets to see. Nobody is reported too, as the zero Leader. It skips what comes
-// and goes faster than it is read, never the last. An office of a lower term
-// than was seen before, which only a restore of the store can bring, counts as
-// nobody's.
+// Observe yields the present leader, and then each change that it sees. The zero
+// Leader says that no process leads. Observe may skip leaders that come and go
+// quickly, never the last one. A leader with a lower term than was seen before,
+// which only a restore of the store can bring, counts as none.
 //
-// It ends when ctx does, with the cause as its last error, and goes on through
-// outages, silent while the store is away. Other last errors:
-// backend.ErrFormat, ErrClosed.
+// Observe ends when ctx does, with the cause as its last error. It continues
+// through outages, and yields nothing while the store is unavailable. Other last
+// errors: backend.ErrFormat, ErrClosed.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		fail := func(err error) { yield(Leader{}, fmt.Errorf("election %q: %w", e.name, err)) }

@@ -5,23 +5,23 @@ import (
 	"fmt"
 )
 
-// Status is the state of an election as the store shows it, for those who
-// report on it. What acts on it comes too late.
+// Status is the state of an election as the store shows it, for reports. A
+// decision that is made on it comes too late.
 type Status struct {
-	// Leader holds the office; zero if nobody does.
+	// Leader is zero if no process leads.
 	Leader Leader
-	// Term is the highest that the store shows, zero if it shows none, and
-	// Holder who it says it is of.
+	// Term is the highest that the store shows, zero if it shows none. Holder is
+	// the ID of the process that had it.
 	Term   uint64
 	Holder string
-	// Clean: that term is over, and was given up in order. It is false while
-	// somebody leads.
+	// Clean: that term is over, and its holder resigned. It is false while a
+	// process leads.
 	Clean bool
-	// Queue are those who wait, in the order in which they will be served.
+	// Queue has the waiting candidates, in the order in which they will be served.
 	Queue []Candidate
 }
 
-// Candidate is who waits for the office.
+// Candidate is a waiting candidate.
 type Candidate struct {
 	// ID is its Options.ID; several may have the same.
 	ID string
@@ -29,8 +29,8 @@ type Candidate struct {
 	Nonce string
 }
 
-// Status reads the state of the election, in one round of reads. Nothing is
-// changed, and nobody campaigns for it. Errors: backend.ErrUnavailable,
+// Status reads the state of the election, in one round of reads. It
+// changes nothing. Errors: backend.ErrUnavailable,
 // ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Status(ctx context.Context) (Status, error) {
 	r, err := e.read(ctx)
