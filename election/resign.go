@@ -80,11 +80,11 @@ func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 	both, cancel := joinContexts(ctx, l.session.Context())
 	defer cancel(nil)
 	err := e.store.Retry(both, e.subject(), "resign", attempt)
-	switch {
-	case err == nil:
+	switch over := l.session.Context().Err() != nil; {
+	case err == nil, over && lost: // as if the session had ended before
 		l.claim.release()
 		return nil
-	case l.session.Context().Err() != nil:
+	case over:
 		l.claim.release()
 		return fmt.Errorf("resign: the leader key was not deleted, it goes with the session: %w", err)
 	}
