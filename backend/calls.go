@@ -110,7 +110,7 @@ func (s *Store) commit(ctx context.Context, txn Txn) (Result, error) {
 	case err == nil:
 		return s.stripResult(result), nil
 	case errors.Is(err, ErrSessionLost):
-		s.keeper.lost(txn.Lease, err)
+		s.sessions.lost(txn.Lease, err)
 	case errors.Is(err, ErrIndeterminate):
 		s.traceIndeterminate(txn, err)
 	}

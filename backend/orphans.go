@@ -222,7 +222,8 @@ func (o *orphans) due(session *Session) time.Time {
 	return due
 }
 
-// look looks at the directories that are due.
+// look looks at the directories that are due. Those that share a Read which
+// fails are looked at by themselves after that: each has a pause of its own.
 func (o *orphans) look(session *Session) {
 	o.mu.Lock()
 	var due []*orphanDir
@@ -232,35 +233,21 @@ func (o *orphans) look(session *Session) {
 		}
 	}
 	o.mu.Unlock()
-	for batch := range slices.Chunk(due, orphanBatch) {
-		if err := o.lookAt(session, batch); err != nil && permanent(err) && len(batch) > 1 {
-			for _, d := range batch { // the store refused one of them
-				_ = o.lookAt(session, []*orphanDir{d})
-			}
-		}
-	}
-}
-
-// lookAt reads directories and deletes the orphans in them. It returns why they
-// could not be read.
-func (o *orphans) lookAt(session *Session, dirs []*orphanDir) error {
 	ctx := session.Context()
-	targets := make([]Target, len(dirs))
-	for i, d := range dirs {
-		targets[i] = Dir(d.path)
-	}
-	read, err := o.store.Read(ctx, targets...)
-	if err != nil && permanent(err) && len(dirs) > 1 {
-		return err
-	}
-	for i, d := range dirs {
-		failed := err
-		if err == nil {
-			failed = o.remove(ctx, session, d, read[i])
+	for batch := range slices.Chunk(due, orphanBatch) {
+		targets := make([]Target, len(batch))
+		for i, d := range batch {
+			targets[i] = Dir(d.path)
 		}
-		o.looked(d, failed)
+		read, err := o.store.Read(ctx, targets...)
+		for i, d := range batch {
+			failed := err
+			if err == nil {
+				failed = o.remove(ctx, session, d, read[i])
+			}
+			o.looked(d, failed)
+		}
 	}
-	return err
 }
 
 // remove deletes those of entries that are orphans.

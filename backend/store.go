@@ -32,7 +32,7 @@ type Store struct {
 
 	calls      driver.Running // the driver's calls under way
 	background driver.Running // goroutines of watches and orphans
-	keeper     keeper
+	sessions   sessionManager
 	watches    watches
 	orphans    orphans
 
@@ -55,7 +55,7 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	}
 	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/", closed: make(chan struct{})}
 	s.life, s.end = context.WithCancelCause(context.Background())
-	s.keeper.init(s)
+	s.sessions.init(s)
 	s.watches.init(s)
 	s.orphans.init(s)
 	return s, nil
@@ -99,7 +99,7 @@ func (s *Store) close() error {
 	// and connections.
 	revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
 	defer cancelRevoke()
-	err := s.keeper.close(revoke)
+	err := s.sessions.close(revoke)
 	_ = s.background.Close(revoke) // what keeps it is a call
 	if stuck := s.calls.Close(revoke); stuck != nil {
 		err = errors.Join(err, fmt.Errorf("close: calls of the driver did not return: %w", stuck))
