@@ -36,7 +36,9 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	case errors.Is(err, errRefused):
 		return driver.Refused(ctx, txn, d.readTogether), nil
 	case errors.Is(err, driver.ErrSessionLost):
-		d.lose(txn.Lease)
+		if l := d.forget(txn.Lease); l != nil {
+			l.lose()
+		}
 	}
 	if err != nil {
 		return driver.Result{}, driver.Ended(ctx, err)

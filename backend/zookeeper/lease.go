@@ -91,11 +91,15 @@ func (l *lease) lose() {
 	l.once.Do(func() {
 		close(l.lost)
 		l.lapse.Stop()
-		l.d.mu.Lock()
-		delete(l.d.leases, l.id)
-		l.d.mu.Unlock()
+		l.d.forget(l.id)
 		l.line.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
 	})
+}
+
+func (d *Driver) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.leases, id)
 }
 
 // Renew returns once a quorum has agreed to a commit of nothing that was sent
@@ -177,8 +181,10 @@ func (l *lease) judge(err error) error {
 
 // Revoke ends the session: on a connection of its own, which takes the session
 // over, so that the answer is known to be the one to this. From then on the
-// session is not kept any more, whatever comes of it.
+// session is not kept any more, whatever comes of it, and a commit that names
+// it is ErrSessionLost.
 func (l *lease) Revoke(ctx context.Context) error {
+	l.d.forget(l.id)
 	select {
 	case <-l.lost:
 		return nil
