@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // The errors of this package, beside those of package backend.
@@ -84,7 +83,7 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 	}
 	dir, err := directory(name)
 	if err == nil {
-		err = driver.CheckPath(store.Namespace() + "/" + dir)
+		err = store.CheckPath(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("membership: %w", err)
@@ -127,7 +126,7 @@ func (g *Group) start() {
 	}
 	g.claimant = g.store.NewClaimant(g.dir, g.claims, nil)
 	var err error
-	if g.watcher, err = g.store.Watch(driver.Dir(g.dir)); err != nil {
+	if g.watcher, err = g.store.Watch(backend.Dir(g.dir)); err != nil {
 		g.end(err)
 		return
 	}

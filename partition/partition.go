@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/membership"
 )
@@ -176,7 +175,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 	}
 	k, err := newKeys(name)
 	if err == nil {
-		err = driver.CheckPath(group.Store().Namespace() + "/" + k.plan)
+		err = group.Store().CheckPath(k.plan)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("partition: %w", err)
@@ -247,7 +246,7 @@ func (p *Partition) follow() {
 		return
 	}
 	p.followed = true
-	w, err := p.store.Watch(driver.Key(p.keys.plan))
+	w, err := p.store.Watch(backend.Key(p.keys.plan))
 	if err != nil {
 		return // the Store is closed
 	}

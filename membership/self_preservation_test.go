@@ -35,7 +35,7 @@ func crowd(t *testing.T, server *memory.Server, opts *membership.Options, ids ..
 	for _, id := range ids {
 		p := start(t, server, nil)
 		r := p.join(id)
-		s, err := r.Standing(t.Context())
+		s, err := r.Entry(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
