@@ -58,9 +58,10 @@ func (s *Store) NewClaimant(dir string, claims func(Entry) bool, remove func(con
 // session, or may have been. If soon, an orphan may be there at any time: the
 // creation is in doubt, or the object has seen one. The Store then looks at
 // once, and again after pauses that double. Otherwise only a restore can bring
-// the key back: the Store looks when the driver begins a new generation, when a
-// renewal counts after others failed, and every ten to fifteen minutes. All this
-// ends with the session, and goes on until then even after Close.
+// the key back: the Store looks once if there was one under the session, when the
+// driver begins a new generation, when a renewal counts after others failed, and
+// every ten to fifteen minutes. All this ends with the session, and goes on until
+// then even after Close.
 func (c *Claimant) GaveUp(session *Session, soon bool) {
 	if session == nil || session.Context().Err() != nil {
 		return // its keys go with it
@@ -76,6 +77,9 @@ func (c *Claimant) GaveUp(session *Session, soon bool) {
 	}
 	if soon && !d.failing {
 		d.pause, d.next = orphanFirst/2, now // doubled by the look
+	} else if generation, _ := c.store.driver.Generation(); generation != session.generation {
+		// The restore may have come between the key's deletion and this call.
+		d.suspect(now)
 	}
 	if o.session == session {
 		o.notify()
@@ -157,6 +161,13 @@ func (o *orphans) forget(d *orphanDir) {
 // schedule sets the next look one pause from now, and half as much at random.
 func (d *orphanDir) schedule(now time.Time) { d.next = now.Add(d.pause + rand.N(d.pause/2)) }
 
+// suspect has the directory looked at soon. The lock is held.
+func (d *orphanDir) suspect(now time.Time) {
+	if next := now.Add(rand.N(orphanSpread)); next.Before(d.next) {
+		d.next = next
+	}
+}
+
 // suspect has every directory looked at soon: the store may have been restored.
 func (o *orphans) suspect() {
 	o.mu.Lock()
@@ -173,7 +184,7 @@ func (o *orphans) suspect() {
 // collect deletes the orphans of a session until it ends.
 func (o *orphans) collect(session *Session, wake <-chan struct{}) {
 	defer o.ended(session)
-	generation, _ := o.store.driver.Generation()
+	generation := session.generation
 	for {
 		now, changed := o.store.driver.Generation()
 		if now != generation {

@@ -28,6 +28,9 @@ type Session struct {
 	lease  driver.Lease
 	margin time.Duration
 	window *trust.Window
+	// generation is the driver's, from before the lease was granted: in a later
+	// one a restore may have brought keys of the session back.
+	generation uint64
 
 	ctx context.Context
 	end context.CancelCauseFunc

@@ -197,6 +197,7 @@ func (m *sessionManager) grant() (*Session, error) {
 	opts := &m.store.opts
 	ctx, cancel := context.WithTimeout(m.store.life, opts.CallTimeout/2)
 	defer cancel()
+	generation, _ := m.store.driver.Generation()
 	start := trust.Now()
 	var lease driver.Lease
 	err := m.store.during(func() (err error) {
@@ -207,6 +208,7 @@ func (m *sessionManager) grant() (*Session, error) {
 		return nil, err
 	}
 	session := newSession(lease, start, opts.margin(lease.TTL()))
+	session.generation = generation
 	if !session.Valid() {
 		session.over(ErrSessionLost)
 		m.revoke(session, opts.CallTimeout/2)
