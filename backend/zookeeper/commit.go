@@ -30,11 +30,11 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 }
 
 func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
-	link, judge, err := d.linkFor(ctx, txn.Lease)
+	c, judge, err := d.connFor(ctx, txn.Lease)
 	if err != nil {
 		return driver.Result{}, err
 	}
-	generation, err := d.history.of(ctx, link)
+	generation, err := d.generations.of(ctx, c)
 	if err != nil {
 		return driver.Result{}, classify(err, false)
 	}
@@ -43,13 +43,13 @@ func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 		return d.refused(ctx, txn), nil
 	}
 	for range maxParentRounds {
-		results, sent, err := m.send(ctx, link)
+		results, sent, err := m.send(ctx, c)
 		orphan, refused := m.refusal(results)
 		switch {
 		case err == nil:
 			return m.applied(txn, results, generation)
 		case orphan != "":
-			if err := d.makeParents(ctx, link, orphan); err != nil {
+			if err := d.makeParents(ctx, c, orphan); err != nil {
 				return driver.Result{}, judge(err)
 			}
 		case refused && errors.Is(err, zk.ErrNotEmpty) && m.blind:
@@ -67,11 +67,11 @@ func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	return driver.Result{}, fmt.Errorf("%w: somebody deletes the parents of the keys as they are made", driver.ErrUnavailable)
 }
 
-// linkFor returns a link for a commit, and what is to be made of its errors.
-func (d *Driver) linkFor(ctx context.Context, id string) (*link, func(error) error, error) {
+// connFor returns a connection for a commit, and what is to be made of its errors.
+func (d *Driver) connFor(ctx context.Context, id string) (*conn, func(error) error, error) {
 	if id == "" {
-		link, err := d.common.up(ctx)
-		return link, func(err error) error { return err }, err
+		c, err := d.common.up(ctx)
+		return c, func(err error) error { return err }, err
 	}
 	d.mu.Lock()
 	l := d.leases[id]
@@ -80,8 +80,8 @@ func (d *Driver) linkFor(ctx context.Context, id string) (*link, func(error) err
 		return nil, nil, fmt.Errorf("%w: no session %s of this driver stands", driver.ErrSessionLost, id)
 	}
 	l.used()
-	link, err := l.up(ctx)
-	return link, l.judge, err
+	c, err := l.up(ctx)
+	return c, l.judge, err
 }
 
 // multi is a txn in ZooKeeper's words.
@@ -138,7 +138,7 @@ func (d *Driver) operation(m *multi, op driver.Op) bool {
 	return true
 }
 
-func (m *multi) send(ctx context.Context, l *link) ([]zk.MultiResponse, bool, error) {
+func (m *multi) send(ctx context.Context, l *conn) ([]zk.MultiResponse, bool, error) {
 	return ask(ctx, l, func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(m.ops...) })
 }
 
@@ -211,7 +211,7 @@ func (d *Driver) refused(ctx context.Context, txn driver.Txn) driver.Result {
 
 // makeParents makes the nodes above path that are missing. They stay: they
 // have no data, so they are no keys, and cost next to nothing.
-func (d *Driver) makeParents(ctx context.Context, l *link, path string) error {
+func (d *Driver) makeParents(ctx context.Context, l *conn, path string) error {
 	above := parents(path[1:])
 	for i := len(above) - 1; i >= 0 && i < len(above); {
 		_, _, err := ask(ctx, l, func(c *zk.Conn) (string, error) { return c.Create(above[i], nil, 0, d.opts.ACL) })

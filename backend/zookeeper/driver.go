@@ -14,19 +14,20 @@ import (
 // the adapter's own options are needed.
 type Driver struct {
 	opts    Options
-	servers []string
+	servers *servers
+	reads   readSizes
 
 	// life ends, with the cause ErrClosed, when Close begins.
 	life context.Context
 	end  context.CancelCauseFunc
 
 	mu     sync.Mutex
-	active int           // calls, dials and links under way
+	active int           // calls, dials and connections under way
 	idle   chan struct{} // closed when the last of them has ended after Close
 	leases map[string]*lease
 
-	common  *line // for all that names no lease
-	history history
+	common      *reconnector // for all that names no lease
+	generations generations
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -35,7 +36,7 @@ var _ driver.Driver = (*Driver)(nil)
 // no I/O. What is ErrInvalid to Open is so here, and options that make no
 // sense are.
 func NewDriver(servers []string, options *Options) (*Driver, error) {
-	servers, err := addresses(servers)
+	addresses, err := checkAddresses(servers)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +45,11 @@ func NewDriver(servers []string, options *Options) (*Driver, error) {
 		return nil, err
 	}
 	// Many clients with one list of servers spread over them.
-	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
-	d := &Driver{opts: opts, servers: servers, idle: make(chan struct{}), leases: make(map[string]*lease)}
+	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
+	d := &Driver{opts: opts, servers: newServers(addresses), idle: make(chan struct{}), leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
-	d.common = newLine(d, commonTimeout, false)
-	d.history.init()
+	d.common = newReconnector(d, commonTimeout, false)
+	d.generations.init()
 	return d, nil
 }
 

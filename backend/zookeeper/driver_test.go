@@ -36,7 +36,7 @@ func TestArguments(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := NewDriver([]string{"a"}, &Options{Auth: []Auth{{"digest", []byte("u:p")}}})
-	if err != nil || d.servers[0] != "a:2181" || d.opts.Tick != DefaultTick || d.opts.ACL[0].Scheme != "auth" {
+	if err != nil || d.servers.addresses[0] != "a:2181" || d.opts.Tick != DefaultTick || d.opts.ACL[0].Scheme != "auth" {
 		t.Errorf("defaults: %v, %+v, %v", d.servers, d.opts, err)
 	}
 }
@@ -152,12 +152,12 @@ func TestSessionMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := d.leases[lease.ID()].line.present()
-	<-link.admitted
+	c := d.leases[lease.ID()].reconnector.present()
+	<-c.admitted
 	f.set(func() {
 		f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
 			if op == opMulti {
-				return codeSessionMoved, nil, reply
+				return codeSessionMoved, nil, told
 			}
 			return 0, nil, usual
 		}
@@ -165,7 +165,7 @@ func TestSessionMoved(t *testing.T) {
 	_, err = d.Commit(within(t, 5*time.Second), driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral("a", nil)}})
 	wantErr(t, "a commit that the leader refused to look at", err, driver.ErrUnavailable, zk.ErrSessionMoved)
 	select {
-	case <-link.socket.down:
+	case <-c.net.down:
 	case <-time.After(2 * time.Second): // well before the lease lapses
 		t.Error("the connection is kept")
 	}
@@ -192,9 +192,9 @@ func TestAbandonedCalls(t *testing.T) {
 	if n := f.count(opMulti) - before; n > maxRequests {
 		t.Errorf("%d requests wait on one connection, at most %d may", n, maxRequests)
 	}
-	link := d.common.present()
-	if link != nil && len(link.slots) > maxRequests {
-		t.Errorf("%d calls wait", len(link.slots))
+	c := d.common.present()
+	if c != nil && len(c.slots) > maxRequests {
+		t.Errorf("%d calls wait", len(c.slots))
 	}
 	f.set(func() { f.answer = nil })
 	// The silence is noticed, and another connection serves.
@@ -207,7 +207,7 @@ func TestDenied(t *testing.T) {
 	f := startFake(t)
 	f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
 		if op == opAuth {
-			return codeAuthFailed, nil, reply
+			return codeAuthFailed, nil, told
 		}
 		return 0, nil, usual
 	}
@@ -225,7 +225,7 @@ func TestGeneration(t *testing.T) {
 	f := startFake(t)
 	f.answer = func(op int32, body []byte) (int32, []byte, reaction) {
 		if op == opGetData && strings.HasSuffix(path(body), "/a") {
-			return 0, data("=v", 5), reply
+			return 0, data("=v", 5), told
 		}
 		return 0, nil, usual
 	}
@@ -242,7 +242,7 @@ func TestGeneration(t *testing.T) {
 	if first.Generation != 1 {
 		t.Errorf("the first generation is %d", first.Generation)
 	}
-	d.common.drop(errLinkDown)
+	d.common.drop(errConnLost)
 	second := read()
 	if second.Generation != 2 {
 		t.Errorf("generation %d after the only connection was lost, want 2", second.Generation)
@@ -268,7 +268,7 @@ func TestGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.common.drop(errLinkDown)
+	d.common.drop(errConnLost)
 	if third := read(); third != second {
 		t.Errorf("version %v became %v, though a connection was up all the while", second, third)
 	}

@@ -36,7 +36,7 @@ const maxGreeting = 1 << 10
 // The highest zxid seen is always given as 0: a server that lags behind it
 // would close the connection without a word, as would every server of an
 // ensemble that was restored from a backup. Nothing here relies on it: reads
-// are behind a barrier, and versions know where they come from (see history).
+// are behind a barrier, and versions know where they come from (see generations).
 func greet(conn net.Conn, s session, ask time.Duration) (session, []byte, error) {
 	password := s.password
 	if s.id == 0 {
@@ -50,7 +50,7 @@ func greet(conn net.Conn, s session, ask time.Duration) (session, []byte, error)
 	request = binary.BigEndian.AppendUint32(request, uint32(len(password)))
 	request = append(request, password...)
 	request = append(request, 0) // not content with a server that only reads
-	reply, err := exchange(conn, request)
+	reply, err := roundTrip(conn, request)
 	if err != nil {
 		return session{}, nil, err
 	}
@@ -73,9 +73,9 @@ func milliseconds(d time.Duration) uint32 {
 	return uint32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
-// exchange sends a request, whose first four bytes are left for its length,
+// roundTrip sends a request, whose first four bytes are left for its length,
 // and reads a short reply.
-func exchange(conn net.Conn, request []byte) ([]byte, error) {
+func roundTrip(conn net.Conn, request []byte) ([]byte, error) {
 	binary.BigEndian.PutUint32(request, uint32(len(request)-4))
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func leaveSession(conn net.Conn) error {
 	request := make([]byte, 4, 12)
 	request = binary.BigEndian.AppendUint32(request, xid)
 	request = binary.BigEndian.AppendUint32(request, uint32(closeSession))
-	reply, err := exchange(conn, request)
+	reply, err := roundTrip(conn, request)
 	if err != nil {
 		return err
 	}

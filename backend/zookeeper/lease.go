@@ -13,12 +13,12 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// lease is a session, with a line of its own.
+// lease is a session, with a reconnector of its own.
 type lease struct {
-	d    *Driver
-	id   string
-	ttl  time.Duration
-	line *line
+	d           *Driver
+	id          string
+	ttl         time.Duration
+	reconnector *reconnector
 
 	once sync.Once
 	lost chan struct{}
@@ -38,20 +38,20 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		return nil, err
 	}
 	defer end()
-	n := newLine(d, ttl, true)
-	link, err := n.up(call)
+	n := newReconnector(d, ttl, true)
+	c, err := n.up(call)
 	if err != nil {
 		n.finish(driver.ErrClosed)
 		return nil, d.ended(call, fmt.Errorf("opening a session: %w", err))
 	}
-	granted := link.session.timeout
+	granted := c.session.timeout
 	switch {
 	case granted < ttl:
 		err = fmt.Errorf("%w: a session timeout of %v was asked for and %v granted: the servers' maxSessionTimeout is below it", driver.ErrInvalid, ttl, granted)
 	case granted < 2*d.opts.Tick:
 		err = fmt.Errorf("%w: a session timeout of %v is below two ticks of %v; Options.Tick must be what tickTime is on the servers", driver.ErrInvalid, granted, d.opts.Tick)
 	}
-	l := &lease{d: d, id: leaseID(link.session.id), ttl: granted, line: n, lost: make(chan struct{})}
+	l := &lease{d: d, id: leaseID(c.session.id), ttl: granted, reconnector: n, lost: make(chan struct{})}
 	if err != nil {
 		err = errors.Join(err, l.end(call))
 		n.finish(driver.ErrClosed)
@@ -73,7 +73,7 @@ func (l *lease) ID() string            { return l.id }
 func (l *lease) TTL() time.Duration    { return l.ttl }
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// pace is how often the link of a lease is touched, and how long the answer
+// pace is how often the connection of a lease is touched, and how long the answer
 // may take: each touch is something that a renewal can be credited with, and
 // a server that has fallen silent must be left well within what is trusted.
 func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
@@ -83,11 +83,11 @@ func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
 
 // used keeps the connection for another timeout.
 func (l *lease) used() {
-	l.line.keep(l.ttl)
+	l.reconnector.keep(l.ttl)
 	l.lapse.Reset(l.ttl)
 }
 
-func (l *lease) lapsed() { l.line.drop(errLapsed) }
+func (l *lease) lapsed() { l.reconnector.drop(errLapsed) }
 
 var errLapsed = errors.New("the session was not renewed for as long as its timeout")
 
@@ -99,7 +99,7 @@ func (l *lease) lose() {
 		l.d.mu.Lock()
 		delete(l.d.leases, l.id)
 		l.d.mu.Unlock()
-		l.line.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
+		l.reconnector.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
 	})
 }
 
@@ -123,11 +123,11 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	defer end()
 	began := time.Now()
 	l.used()
-	link, err := l.up(call)
+	c, err := l.up(call)
 	if err != nil {
 		return 0, l.d.ended(call, err)
 	}
-	credited, err := link.prove(call)
+	credited, err := c.prove(call)
 	if err != nil {
 		return 0, l.d.ended(call, l.judge(classify(err, false)))
 	}
@@ -144,33 +144,33 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 // prove returns what a quorum has confirmed as soon as one has confirmed more
 // than before, be it in answer to this barrier or to one that came before it
 // and took longer than its caller would wait.
-func (l *link) prove(ctx context.Context) (credited time.Time, _ error) {
-	before, _ := l.ledger.proof()
+func (l *conn) prove(ctx context.Context) (credited time.Time, _ error) {
+	before, _ := l.acks.proof()
 	answered := make(chan error, 1)
 	go func() { answered <- l.barrier(ctx) }()
 	for {
-		now, next := l.ledger.proof()
+		now, next := l.acks.proof()
 		if now.After(before) {
 			return now, nil
 		}
 		select {
 		case err := <-answered:
-			now, _ := l.ledger.proof()
+			now, _ := l.acks.proof()
 			return now, err
 		case <-next:
 		}
 	}
 }
 
-// up returns a link on which the session stands, as far as is known.
-func (l *lease) up(ctx context.Context) (*link, error) {
+// up returns a connection on which the session stands, as far as is known.
+func (l *lease) up(ctx context.Context) (*conn, error) {
 	select {
 	case <-l.lost:
 		return nil, fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	default:
 	}
-	link, err := l.line.up(ctx)
-	return link, l.judge(err)
+	c, err := l.reconnector.up(ctx)
+	return c, l.judge(err)
 }
 
 // judge takes note when err says that the session is gone.
@@ -210,13 +210,13 @@ var errRevoked = errors.New("the session is being revoked")
 
 // end tries one server after the other until one has ended the session.
 func (l *lease) end(ctx context.Context) error {
-	l.line.drop(errRevoked)
-	l.line.mu.Lock()
-	s, next := l.line.session, l.line.next-1 // the one it was connected to
-	l.line.mu.Unlock()
+	l.reconnector.drop(errRevoked)
+	l.reconnector.mu.Lock()
+	s, next := l.reconnector.session, l.reconnector.next-1 // the one it was connected to
+	l.reconnector.mu.Unlock()
 	for attempt := 0; ; attempt++ {
-		try, cancel := context.WithTimeout(ctx, l.line.patience(s, attempt))
-		err := l.d.endSession(try, l.d.servers[(next+attempt)%len(l.d.servers)], s)
+		try, cancel := context.WithTimeout(ctx, l.reconnector.patience(s, attempt))
+		err := l.d.endSession(try, l.d.servers.addresses[(next+attempt)%len(l.d.servers.addresses)], s)
 		cancel()
 		switch {
 		case err == nil, errors.Is(err, errExpired):

@@ -90,8 +90,8 @@ func (o *Options) withDefaults() (Options, error) {
 	return opts, nil
 }
 
-// addresses checks servers and completes those that name no port.
-func addresses(servers []string) ([]string, error) {
+// checkAddresses checks servers and completes those that name no port.
+func checkAddresses(servers []string) ([]string, error) {
 	if len(servers) == 0 {
 		return nil, fmt.Errorf("%w: no ZooKeeper server is named", driver.ErrInvalid)
 	}

@@ -8,43 +8,43 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// history numbers the generations of a driver (clause C12).
+// generations numbers the generations of a driver (clause C12).
 //
 // A node's version is a small number that comes again when the store is put
 // back to a backup. That takes all servers to be stopped, which ends every
 // connection. So as long as one connection after the other was up, with an
-// overlap each, nobody put the store back. A link that comes up while another
+// overlap each, nobody put the store back. A connection that comes up while another
 // one is up, which is proved by a quorum's answer on that one afterwards, goes
 // on with the generation; one that comes up alone begins a new one.
 //
 // A version is of the generation that was the present one when the read that
 // showed it began. A commit compares versions of the present generation only,
-// over a link that either belongs to it or is dead.
-type history struct {
-	admission sync.Mutex // held by the link that is being admitted
+// over a connection that either belongs to it or is dead.
+type generations struct {
+	admission sync.Mutex // held by the connection that is being admitted
 
 	mu         sync.Mutex
 	generation uint64
-	links      map[*link]struct{} // admitted, and perhaps up
+	conns      map[*conn]struct{} // admitted, and perhaps up
 	began      bool
 }
 
-func (h *history) init() {
+func (h *generations) init() {
 	h.generation = 1
-	h.links = make(map[*link]struct{})
+	h.conns = make(map[*conn]struct{})
 }
 
-func (h *history) now() uint64 {
+func (h *generations) now() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.generation
 }
 
-// witnessPatience bounds the wait for another link's word.
+// witnessPatience bounds the wait for another connection's word.
 const witnessPatience = time.Second
 
-// admit finds out where a new link belongs.
-func (h *history) admit(d *Driver, l *link) {
+// admit finds out where a new connection belongs.
+func (h *generations) admit(d *Driver, l *conn) {
 	h.admission.Lock()
 	defer h.admission.Unlock()
 	witnessed := h.witnessed(d)
@@ -54,19 +54,19 @@ func (h *history) admit(d *Driver, l *link) {
 		h.generation++
 	}
 	h.began = true
-	h.links[l] = struct{}{}
+	h.conns[l] = struct{}{}
 	close(l.admitted)
 }
 
-// witnessed reports whether another link is up.
-func (h *history) witnessed(d *Driver) bool {
+// witnessed reports whether another connection is up.
+func (h *generations) witnessed(d *Driver) bool {
 	h.mu.Lock()
-	var up []*link
-	for l := range h.links {
-		if l.socket.alive() {
+	var up []*conn
+	for l := range h.conns {
+		if l.net.alive() {
 			up = append(up, l)
 		} else {
-			delete(h.links, l)
+			delete(h.conns, l)
 		}
 	}
 	h.mu.Unlock()
@@ -80,8 +80,8 @@ func (h *history) witnessed(d *Driver) bool {
 	return false
 }
 
-// of waits until a link has been admitted, and returns the generation.
-func (h *history) of(ctx context.Context, l *link) (uint64, error) {
+// of waits until a connection has been admitted, and returns the generation.
+func (h *generations) of(ctx context.Context, l *conn) (uint64, error) {
 	select {
 	case <-l.admitted:
 		return h.now(), nil

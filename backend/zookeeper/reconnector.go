@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// commonTimeout is the session timeout of the common line. Nothing hangs
+	// commonTimeout is the session timeout of the common reconnector. Nothing hangs
 	// on that session.
 	commonTimeout = 10 * time.Second
-	// commonProbe is how often the common link is touched, and how long the
+	// commonProbe is how often the common connection is touched, and how long the
 	// answer may take.
 	commonProbe = 2 * time.Second
 
@@ -24,41 +24,41 @@ const (
 	maxPause   = 500 * time.Millisecond
 )
 
-// line is a way to the ensemble: at most one link at a time, made when it is
+// reconnector is a way to the ensemble: at most one connection at a time, made when it is
 // needed, to one server after the other until one answers.
-type line struct {
+type reconnector struct {
 	d     *Driver
 	ask   time.Duration
 	lease bool // there is no session after the first
 
 	mu      sync.Mutex
-	link    *link
-	session session // to be taken over by the next link
+	conn    *conn
+	session session // to be taken over by the next connection
 	lost    func()  // is told when a lease's session is gone
-	over    error   // why there will be no link any more
+	over    error   // why there will be no connection any more
 	dialing bool
 	waiters int
-	kept    time.Time // until then a link that is lost is replaced unasked
+	kept    time.Time // until then a connection that is lost is replaced unasked
 	next    int       // the server to try next
-	quick   time.Time // when the last link was made
+	quick   time.Time // when the last connection was made
 	failure error     // why the last attempt failed
 	denials int       // counts refusals for good
 	changed chan struct{}
 }
 
-func newLine(d *Driver, ask time.Duration, lease bool) *line {
-	return &line{d: d, ask: ask, lease: lease, next: rand.IntN(len(d.servers)), changed: make(chan struct{})}
+func newReconnector(d *Driver, ask time.Duration, lease bool) *reconnector {
+	return &reconnector{d: d, ask: ask, lease: lease, next: rand.IntN(len(d.servers.addresses)), changed: make(chan struct{})}
 }
 
 // signal wakes who waits in up. The lock is held.
-func (n *line) signal() {
+func (n *reconnector) signal() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
-// up returns a link that is up as far as is known, waiting for one until ctx
+// up returns a connection that is up as far as is known, waiting for one until ctx
 // ends. Its errors mean that nothing was sent.
-func (n *line) up(ctx context.Context) (*link, error) {
+func (n *reconnector) up(ctx context.Context) (*conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.waiters++
@@ -74,8 +74,8 @@ func (n *line) up(ctx context.Context) (*link, error) {
 				return nil, fmt.Errorf("%w: no server could be reached: %w; %w", driver.ErrUnavailable, context.Cause(ctx), n.failure)
 			}
 			return nil, fmt.Errorf("%w: no server could be reached: %w", driver.ErrUnavailable, context.Cause(ctx))
-		case n.link != nil && n.link.socket.alive():
-			return n.link, nil
+		case n.conn != nil && n.conn.net.alive():
+			return n.conn, nil
 		}
 		n.dial()
 		changed := n.changed
@@ -88,18 +88,18 @@ func (n *line) up(ctx context.Context) (*link, error) {
 	}
 }
 
-// present returns the link that is up, if one is.
-func (n *line) present() *link {
+// present returns the connection that is up, if one is.
+func (n *reconnector) present() *conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.link != nil && n.link.socket.alive() {
-		return n.link
+	if n.conn != nil && n.conn.net.alive() {
+		return n.conn
 	}
 	return nil
 }
 
-// dial has a link made, unless that is under way. The lock is held.
-func (n *line) dial() {
+// dial has a connection made, unless that is under way. The lock is held.
+func (n *reconnector) dial() {
 	if n.dialing || n.over != nil || !n.d.enter() {
 		return
 	}
@@ -113,12 +113,13 @@ func (n *line) dial() {
 }
 
 // connect tries one server after the other, as long as somebody waits for a
-// link or the line is kept. Each gets a part of the session's timeout, and
+// connection or the reconnector is kept. Each gets a part of the session's timeout, and
 // more with each round, for it may be far away. It returns whom to tell that
 // the session is gone, if it is.
-func (n *line) connect() (lost func()) {
+func (n *reconnector) connect() (lost func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	tried := make(map[string]bool) // in this round
 	for attempt := 0; ; attempt++ {
 		if pause := n.pause(attempt); pause > 0 {
 			n.mu.Unlock()
@@ -135,13 +136,20 @@ func (n *line) connect() (lost func()) {
 			n.signal()
 			return nil
 		}
-		server := n.d.servers[n.next%len(n.d.servers)]
-		n.next++
+		if len(tried) == len(n.d.servers.addresses) {
+			clear(tried)
+		}
+		var server string
+		server, n.next = n.d.servers.take(n.next, tried)
+		tried[server] = true
 		s, timeout := n.session, n.patience(n.session, attempt)
 		n.mu.Unlock()
 		ctx, cancel := context.WithTimeout(n.d.life, timeout)
-		l, err := n.d.openLink(ctx, server, s, n.ask)
+		l, err := n.d.openConn(ctx, server, s, n.ask, !n.lease)
 		cancel()
+		if err != nil {
+			n.d.servers.free(server)
+		}
 		n.mu.Lock()
 		if n.settle(l, err) {
 			if errors.Is(n.over, driver.ErrSessionLost) {
@@ -153,40 +161,41 @@ func (n *line) connect() (lost func()) {
 }
 
 // pause is the time to wait before an attempt: none until all servers have
-// been tried, or if the last link lasted.
-func (n *line) pause(attempt int) time.Duration {
+// been tried, or if the last connection lasted.
+func (n *reconnector) pause(attempt int) time.Duration {
 	if attempt == 0 && time.Since(n.quick) < time.Second {
 		return rand.N(2 * pauseBase)
 	}
 	return n.d.pause(attempt)
 }
 
-// pause is what it is for a line, between the rounds through all servers.
+// pause is what it is for a reconnector, between the rounds through all servers.
 func (d *Driver) pause(attempt int) time.Duration {
-	round := attempt / len(d.servers)
-	if round == 0 || attempt%len(d.servers) != 0 {
+	round := attempt / len(d.servers.addresses)
+	if round == 0 || attempt%len(d.servers.addresses) != 0 {
 		return 0
 	}
 	return rand.N(min(pauseBase<<min(round, 10), maxPause))
 }
 
 // patience is how long an attempt may take, with a session or for a new one.
-func (n *line) patience(s session, attempt int) time.Duration {
+func (n *reconnector) patience(s session, attempt int) time.Duration {
 	part := min(n.ask/4, 2*time.Second)
 	if n.lease && s.id != 0 {
 		part /= 2 // it is running out
 	}
-	return min(part<<min(attempt/len(n.d.servers), 10), maxAttempt)
+	return min(part<<min(attempt/len(n.d.servers.addresses), 10), maxAttempt)
 }
 
 // settle takes note of how an attempt ended, and reports whether it was the
 // last. The lock is held.
-func (n *line) settle(l *link, err error) bool {
+func (n *reconnector) settle(l *conn, err error) bool {
 	switch {
 	case err == nil && (n.over != nil || n.d.life.Err() != nil):
+		n.d.servers.free(l.server)
 		l.discard(driver.ErrClosed)
 	case err == nil:
-		n.link, n.session, n.failure, n.quick = l, l.session, nil, time.Now()
+		n.conn, n.session, n.failure, n.quick = l, l.session, nil, time.Now()
 		n.d.stay()
 		go n.serve(l)
 	case errors.Is(err, errExpired) && n.lease:
@@ -208,8 +217,8 @@ func (n *line) settle(l *link, err error) bool {
 	return true
 }
 
-// serve runs a link to its end, and has the next one made if the line is kept.
-func (n *line) serve(l *link) {
+// serve runs a connection to its end, and has the next one made if the reconnector is kept.
+func (n *reconnector) serve(l *conn) {
 	defer n.d.leave()
 	every, within := commonProbe, commonProbe
 	if n.lease {
@@ -217,28 +226,29 @@ func (n *line) serve(l *link) {
 	}
 	var lost sync.WaitGroup
 	lost.Go(func() { n.replace(l) })
-	n.d.history.admit(n.d, l)
+	n.d.generations.admit(n.d, l)
 	l.run(every, within)
 	lost.Wait()
 }
 
-// replace waits for the end of a link's connection. It does not wait for the
+// replace waits for the end of a connection's connection. It does not wait for the
 // end of its client, which may take a moment.
-func (n *line) replace(l *link) {
-	<-l.socket.down
+func (n *reconnector) replace(l *conn) {
+	<-l.net.down
+	n.d.servers.free(l.server)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.failure == nil {
-		n.failure = l.socket.cause()
+		n.failure = l.net.cause()
 	}
-	if n.link == l && time.Now().Before(n.kept) {
+	if n.conn == l && time.Now().Before(n.kept) {
 		n.dial()
 	}
 	n.signal()
 }
 
-// keep has links replaced as soon as they are lost, until d has passed.
-func (n *line) keep(d time.Duration) {
+// keep has connections replaced as soon as they are lost, until d has passed.
+func (n *reconnector) keep(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if until := time.Now().Add(d); until.After(n.kept) {
@@ -246,32 +256,32 @@ func (n *line) keep(d time.Duration) {
 	}
 }
 
-// drop closes the present link, and makes no other unless it is asked for.
-func (n *line) drop(why error) {
+// drop closes the present connection, and makes no other unless it is asked for.
+func (n *reconnector) drop(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.kept = time.Time{}
-	if n.link != nil {
-		n.link.socket.kill(why)
+	if n.conn != nil {
+		n.conn.net.kill(why)
 	}
 }
 
-// finish closes the line for good.
-func (n *line) finish(why error) {
+// finish closes the reconnector for good.
+func (n *reconnector) finish(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.over == nil {
 		n.over = why
 	}
 	n.kept = time.Time{}
-	if n.link != nil {
-		n.link.socket.kill(why)
+	if n.conn != nil {
+		n.conn.net.kill(why)
 	}
 	n.signal()
 }
 
 // tell sets who is told when a server says that the session is gone.
-func (n *line) tell(lost func()) {
+func (n *reconnector) tell(lost func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lost = lost

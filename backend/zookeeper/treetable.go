@@ -1,0 +1,134 @@
+package zookeeper
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/go-zookeeper/zk"
+)
+
+const (
+	// maxEvents bounds the events that wait for one subscriber. One that is
+	// further behind reads everything again.
+	maxEvents = 4096
+	// maxIdle bounds the watches that are set at the server and that nobody
+	// needs any more. Where there are more the connection is given up for a
+	// new one.
+	maxIdle = 1 << 10
+)
+
+// treeEvent is a change of a node that is watched, or of one directly below.
+type treeEvent struct {
+	kind zk.EventType
+	name string // of the child, or empty
+}
+
+// subscriber is told of events at a path and directly below it.
+type subscriber struct {
+	path string
+	news chan struct{}
+
+	events   []treeEvent // guarded by the table's mutex, as is overflow
+	overflow bool
+}
+
+// treeTable knows who subscribes to what on a connection to a modern server.
+//
+// All watches on such a connection are recursive and persistent: servers before
+// 3.9 keep one mode for all watches of a client on a path, so that one of
+// another kind would end a recursive one.
+type treeTable struct {
+	c *conn
+
+	mu          sync.Mutex
+	subscribers map[string]map[*subscriber]struct{} // by path
+	idle        int                                 // watches that could not be taken back
+}
+
+func (t *treeTable) init(c *conn) {
+	t.c = c
+	t.subscribers = make(map[string]map[*subscriber]struct{})
+}
+
+// event passes an event on. The server sends NodeChildrenChanged for watches
+// of another kind; under a recursive one the child's own event says more.
+func (t *treeTable) event(e zk.Event) {
+	switch e.Type {
+	case zk.EventNodeCreated, zk.EventNodeDeleted, zk.EventNodeDataChanged:
+	default:
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for s := range t.subscribers[e.Path] {
+		s.tell(treeEvent{kind: e.Type})
+	}
+	if at := strings.LastIndexByte(e.Path, '/'); at > 0 {
+		for s := range t.subscribers[e.Path[:at]] {
+			s.tell(treeEvent{kind: e.Type, name: e.Path[at+1:]})
+		}
+	}
+}
+
+// tell adds an event. The table is locked.
+func (s *subscriber) tell(e treeEvent) {
+	switch {
+	case s.overflow:
+	case len(s.events) == maxEvents:
+		s.events, s.overflow = nil, true
+	default:
+		s.events = append(s.events, e)
+	}
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// subscribe returns a subscriber of path. The caller then sends an
+// addWatchRequest.
+func (t *treeTable) subscribe(path string) *subscriber {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := &subscriber{path: path, news: make(chan struct{}, 1)}
+	if t.subscribers[path] == nil {
+		t.subscribers[path] = make(map[*subscriber]struct{})
+	}
+	t.subscribers[path][s] = struct{}{}
+	return s
+}
+
+// unsubscribe ends a subscription, and takes the watch back if it was the last.
+// That is sent under the lock, so that it cannot overtake the watch of a
+// subscriber that comes next.
+func (t *treeTable) unsubscribe(s *subscriber) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.subscribers[s.path], s)
+	if len(t.subscribers[s.path]) > 0 {
+		return
+	}
+	delete(t.subscribers, s.path)
+	if !t.c.net.alive() || t.c.post(removeWatchesRequest(s.path)) {
+		return
+	}
+	if t.idle++; t.idle > maxIdle {
+		t.c.net.kill(errIdleWatches)
+	}
+}
+
+// take returns the events since the last call.
+func (t *treeTable) take(s *subscriber) (events []treeEvent, overflow bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	events, overflow = s.events, s.overflow
+	s.events, s.overflow = nil, false
+	return events, overflow
+}
+
+// marked returns the request with what s was told up to its answer noted in
+// that answer: so the order of the stream is kept.
+func (t *treeTable) marked(s *subscriber, r request) request {
+	r.answered = func(answer *reply) { answer.events, answer.overflow = t.take(s) }
+	return r
+}
