@@ -29,8 +29,62 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	return result, d.ended(call, err)
 }
 
+// commit counts the ephemeral keys around send.
 func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
-	c, judge, err := d.connFor(ctx, txn.Lease)
+	l, err := d.lease(txn.Lease)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	paths := created(txn)
+	var added []string
+	if l != nil {
+		if added, err = l.reserve(ctx, paths); err != nil {
+			return driver.Result{}, err
+		}
+	}
+	result, err := d.send(ctx, l, txn)
+	if l != nil {
+		l.ephemerals.settle(paths, added, result.Applied || errors.Is(err, driver.ErrIndeterminate))
+	}
+	if result.Applied {
+		d.deleted(txn)
+	}
+	return result, err
+}
+
+// lease returns the lease that a commit names, if it names one.
+func (d *Driver) lease(id string) (*lease, error) {
+	if id == "" {
+		return nil, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.leases[id]; l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("%w: this driver has no session %s", driver.ErrSessionLost, id)
+}
+
+// deleted notes what a commit that was applied has deleted.
+func (d *Driver) deleted(txn driver.Txn) {
+	var paths []string
+	for _, op := range txn.Ops {
+		if op.Kind == driver.OpDelete {
+			paths = append(paths, nodePath(op.Key))
+		}
+	}
+	if len(paths) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.leases {
+		l.ephemerals.deleted(paths)
+	}
+}
+
+func (d *Driver) send(ctx context.Context, l *lease, txn driver.Txn) (driver.Result, error) {
+	c, judge, err := d.connFor(ctx, l)
 	if err != nil {
 		return driver.Result{}, err
 	}
@@ -67,17 +121,12 @@ func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	return driver.Result{}, fmt.Errorf("%w: somebody deletes the parents of the keys as they are made", driver.ErrUnavailable)
 }
 
-// connFor returns a connection for a commit, and what is to be made of its errors.
-func (d *Driver) connFor(ctx context.Context, id string) (*conn, func(error) error, error) {
-	if id == "" {
+// connFor returns a connection for a commit, and what is to be made of its
+// errors.
+func (d *Driver) connFor(ctx context.Context, l *lease) (*conn, func(error) error, error) {
+	if l == nil {
 		c, err := d.common.up(ctx)
 		return c, func(err error) error { return err }, err
-	}
-	d.mu.Lock()
-	l := d.leases[id]
-	d.mu.Unlock()
-	if l == nil {
-		return nil, nil, fmt.Errorf("%w: no session %s of this driver stands", driver.ErrSessionLost, id)
 	}
 	l.used()
 	c, err := l.up(ctx)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -16,6 +17,7 @@ type Driver struct {
 	opts    Options
 	servers *servers
 	reads   readSizes
+	relist  time.Duration // how often what is watched is read again
 
 	// life ends, with the cause ErrClosed, when Close begins.
 	life context.Context
@@ -30,7 +32,10 @@ type Driver struct {
 	generations generations
 }
 
-var _ driver.Driver = (*Driver)(nil)
+var (
+	_ driver.Driver = (*Driver)(nil)
+	_ driver.Timed  = (*Driver)(nil)
+)
 
 // NewDriver returns a driver for the ensemble whose servers are given. It does
 // no I/O. What is ErrInvalid to Open is so here, and options that make no
@@ -46,11 +51,23 @@ func NewDriver(servers []string, options *Options) (*Driver, error) {
 	}
 	// Many clients with one list of servers spread over them.
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
-	d := &Driver{opts: opts, servers: newServers(addresses), idle: make(chan struct{}), leases: make(map[string]*lease)}
+	d := &Driver{opts: opts, servers: newServers(addresses), relist: relist, idle: make(chan struct{}), leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	d.common = newReconnector(d, commonTimeout, false)
 	d.generations.init()
 	return d, nil
+}
+
+// CheckTiming implements driver.Timed. A renewal is worth what the TTL has
+// beyond a tick, less the time since the last touch, so a margin of more than
+// half of that would lose the session at the first delay.
+func (d *Driver) CheckTiming(ttl, margin time.Duration) error {
+	spare := max(ttl, 2*d.opts.Tick) - d.opts.Tick
+	if margin > spare/2 {
+		return fmt.Errorf("%w: a margin of %v is more than half of what a TTL of %v has beyond a tick of %v, which is %v",
+			driver.ErrInvalid, margin, ttl, d.opts.Tick, spare)
+	}
+	return nil
 }
 
 // begin opens a call: its context also ends when the driver is closed. Every

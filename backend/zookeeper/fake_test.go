@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -31,6 +32,8 @@ type fake struct {
 	expired  bool                         // it knows no session any more
 	silent   bool                         // it answers no connect request
 	old      bool                         // it is from before 3.6
+	noTrees  bool                         // its watch manager has no recursive watches
+	tooLarge int                          // so many nodes make an answer that is too large
 	conns    map[net.Conn]map[string]bool // with the paths of their recursive watches
 	counts   map[int32]int
 	bodies   map[int32][][]byte
@@ -174,7 +177,7 @@ func (f *fake) react(conn net.Conn, request []byte) bool {
 	f.mu.Lock()
 	f.counts[op]++
 	f.bodies[op] = append(f.bodies[op], body)
-	answer, old := f.answer, f.old
+	answer, old, noTrees, tooLarge := f.answer, f.old, f.noTrees, f.tooLarge
 	f.mu.Unlock()
 	if old && (op == opMultiRead || op == opAddWatch) {
 		writeFrame(conn, header(xid, codeUnimplemented))
@@ -209,12 +212,20 @@ func (f *fake) react(conn net.Conn, request []byte) bool {
 	case opAuth:
 		writeFrame(conn, header(xid, 0))
 	case opAddWatch:
+		if noTrees {
+			writeFrame(conn, header(xid, -5))
+			return true
+		}
 		f.set(func() { f.conns[conn][path(body)] = true })
 		writeFrame(conn, append(header(xid, 0), 0, 0, 0, 0))
 	case opRemoveWatches:
 		f.set(func() { delete(f.conns[conn], path(body)) })
 		writeFrame(conn, header(xid, 0))
 	case opMultiRead:
+		if n := bytes.Count(body, []byte{0, 0, 0, opGetData, 0}); tooLarge > 0 && n >= tooLarge {
+			_, _ = conn.Write(append(binary.BigEndian.AppendUint32(nil, maxFrame+1), header(xid, 0)...))
+			return true
+		}
 		writeFrame(conn, append(header(xid, 0), f.multiRead(body, answer)...))
 	default:
 		writeFrame(conn, header(xid, codeNoNode))
@@ -291,13 +302,9 @@ func isBarrier(op int32, body []byte) bool {
 
 // event sends what a watch says to every connection.
 func (f *fake) event(kind zk.EventType, name string) {
-	b := header(-1, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(kind))
-	b = binary.BigEndian.AppendUint32(b, 3)
-	b = append(binary.BigEndian.AppendUint32(b, uint32(len(name))), name...)
 	f.set(func() {
 		for conn := range f.conns {
-			writeFrame(conn, b)
+			writeFrame(conn, eventFrame(kind, name))
 		}
 	})
 }

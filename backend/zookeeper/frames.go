@@ -232,17 +232,17 @@ func (r *reply) node() (node, error) {
 	return n, d.end()
 }
 
-// exists is the answer to opExists.
-func (r *reply) exists() (bool, error) {
+// exists is the answer to opExists: the node's stat, if there is one.
+func (r *reply) exists() (*zk.Stat, error) {
 	if r.err == nil && r.code == codeNoNode {
-		return false, nil
+		return nil, nil
 	}
 	if err := r.failure(); err != nil {
-		return false, err
+		return nil, err
 	}
 	d := decoder{b: r.body}
-	d.stat()
-	return true, d.end()
+	stat := d.stat()
+	return stat, d.end()
 }
 
 // children are the names in a directory at one instant.

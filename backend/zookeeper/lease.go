@@ -19,6 +19,7 @@ type lease struct {
 	id          string
 	ttl         time.Duration
 	reconnector *reconnector
+	ephemerals  ephemerals
 
 	once sync.Once
 	lost chan struct{}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -88,23 +87,4 @@ func (o *Options) withDefaults() (Options, error) {
 		opts.ACL = zk.WorldACL(zk.PermAll)
 	}
 	return opts, nil
-}
-
-// checkAddresses checks servers and completes those that name no port.
-func checkAddresses(servers []string) ([]string, error) {
-	if len(servers) == 0 {
-		return nil, fmt.Errorf("%w: no ZooKeeper server is named", driver.ErrInvalid)
-	}
-	full := make([]string, len(servers))
-	for i, server := range servers {
-		host, port, err := net.SplitHostPort(server)
-		if err != nil && !strings.Contains(server, ":") {
-			host, port, err = server, fmt.Sprint(zk.DefaultPort), nil
-		}
-		if err != nil || host == "" || port == "" {
-			return nil, fmt.Errorf("%w: %q is not the host:port of a ZooKeeper server", driver.ErrInvalid, server)
-		}
-		full[i] = net.JoinHostPort(host, port)
-	}
-	return full, nil
 }

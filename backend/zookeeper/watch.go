@@ -85,7 +85,7 @@ func (d *Driver) follow(ctx context.Context, c *conn, w watch) error {
 	}
 	sub := w.attach(c)
 	defer w.detach()
-	again := time.NewTimer(relist - rand.N(relist/10))
+	again := time.NewTimer(d.relist - rand.N(d.relist/10))
 	defer again.Stop()
 	for first := []request{c.quorum()}; ; first = nil {
 		if err := w.look(ctx, d.generations.now(), first...); err != nil {
@@ -94,7 +94,7 @@ func (d *Driver) follow(ctx context.Context, c *conn, w watch) error {
 		select {
 		case <-sub.news:
 		case <-again.C:
-			again.Reset(relist - rand.N(relist/10))
+			again.Reset(d.relist - rand.N(d.relist/10))
 			w.refresh()
 		case <-c.net.down:
 			return classify(errConnLost, false)

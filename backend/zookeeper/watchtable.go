@@ -214,16 +214,16 @@ func (c *conn) nodeSet(ctx context.Context, path string) (watched[node], error) 
 			return w, err
 		}
 		e, err := c.existsSet(ctx, path)
-		if err != nil || !e.value {
+		if err != nil || e.value == nil {
 			return watched[node]{number: e.number}, err
 		}
 		// It has come to be since.
 	}
 }
 
-// existsSet tells whether a node is there, with a watch set in either case. It
+// existsSet returns a node's stat, if it is there, with a watch set in either case. It
 // is asked only where none was set a moment ago.
-func (c *conn) existsSet(ctx context.Context, path string) (watched[bool], error) {
+func (c *conn) existsSet(ctx context.Context, path string) (watched[*zk.Stat], error) {
 	return askAndSet(ctx, c, watchPoint{path: path}, opExists, anyway, (*reply).exists)
 }
 
@@ -247,7 +247,7 @@ func (c *conn) namesSet(ctx context.Context, dir string) (names []string, at wat
 			return w.value.names, at, w.number, err
 		}
 		e, err := c.existsSet(ctx, dir)
-		if err != nil || !e.value {
+		if err != nil || e.value == nil {
 			return nil, watchPoint{path: dir}, e.number, err
 		}
 	}
