@@ -54,7 +54,7 @@ func checkAddress(server string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("the port %q is not a number from 1 to 65535", port)
 	}
-	if strings.Contains(host, ":") {
+	if strings.Contains(host, ":") || strings.HasPrefix(server, "[") {
 		if addr, err := netip.ParseAddr(host); err != nil || !addr.Is6() {
 			return "", fmt.Errorf("%q is not an IPv6 address", host)
 		}

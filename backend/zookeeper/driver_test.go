@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +16,24 @@ import (
 )
 
 func TestArguments(t *testing.T) {
-	for _, servers := range [][]string{nil, {}, {""}, {"a", ":2181"}, {"host:"}, {"a:b:c"}} {
+	for _, servers := range [][]string{
+		nil, {}, {""}, {"a", ":2181"}, {"host:"}, {"a:b:c"},
+		{"h1:2181,h2:2181/app"}, {"h1:2181,h2:2181"}, {"h1/app"}, {"h1:2181/app"}, {"h1:2181/"}, {"zk://h1:2181"},
+		{"h1:port"}, {"h1:0"}, {"h1:-1"}, {"h1:+1"}, {"h1:65536"}, {"h1:21 81"}, {" h1:2181"}, {"h1:2181 "}, {"h 1"}, {"h1\n"},
+		{"h1..h2"}, {"-h1"}, {"h1;h2"}, {"user@h1"}, {"[::1"}, {"[h1]:2181"}, {"::1:2181:x"}, {strings.Repeat("a", 64)},
+	} {
 		if _, err := Open(servers, nil); !errors.Is(err, backend.ErrInvalid) {
 			t.Errorf("Open(%q) = %v, want ErrInvalid", servers, err)
 		}
+	}
+	if _, err := Open([]string{"h1:2181/app"}, nil); err == nil || !strings.Contains(err.Error(), "Namespace") {
+		t.Errorf("a chroot: %v; want an error that says how to say it", err)
+	}
+	given := []string{"h1", "h1:2181", "h_2.example.com.:1", "10.0.0.1:65535", "[::1]:2", "::1", "[fe80::1%eth0]:3"}
+	full, err := checkAddresses(given)
+	want := []string{"h1:2181", "h_2.example.com.:1", "10.0.0.1:65535", "[::1]:2", "[::1]:2181", "[fe80::1%eth0]:3"}
+	if err != nil || !slices.Equal(full, want) {
+		t.Errorf("checkAddresses(%q) = %q, %v; want %q", given, full, err, want)
 	}
 	for _, o := range []*Options{{Tick: -1}, {ACL: []zk.ACL{}}, {Auth: []Auth{{Data: []byte("u:p")}}}} {
 		if _, err := NewDriver([]string{"a"}, o); !errors.Is(err, driver.ErrInvalid) {
