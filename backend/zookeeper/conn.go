@@ -208,7 +208,7 @@ func (c *conn) probe(ctx context.Context) error {
 		c.d.servers.new(c.server)
 		return nil
 	case err == nil && replies[0].code == codeUnimplemented:
-		return errOldServer // heed has taken note
+		return errOldServer // inspect has taken note
 	case err == nil:
 		return replies[0].failure()
 	case ctx.Err() == nil && errors.Is(err, errConnLost):

@@ -159,7 +159,7 @@ func (c *conn) answered(number int32, r reply) {
 	if w.request.answered != nil {
 		w.request.answered(&r)
 	}
-	c.heed(w.request, &r)
+	c.inspect(w.request, &r)
 	x := w.exchange
 	x.replies[w.at] = r
 	if x.left--; x.left == 0 { // only the reader counts
@@ -168,8 +168,8 @@ func (c *conn) answered(number int32, r reply) {
 	}
 }
 
-// heed gives the connection up where an answer says that it is of no use.
-func (c *conn) heed(sent request, r *reply) {
+// inspect gives the connection up where an answer says that it is of no use.
+func (c *conn) inspect(sent request, r *reply) {
 	switch err := r.failure(); {
 	case errors.Is(err, errFrameTooLarge):
 		c.d.reads.shrink()

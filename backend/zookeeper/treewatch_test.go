@@ -219,6 +219,30 @@ func TestWatchShowsWholeCommits(t *testing.T) {
 	w.end()
 }
 
+// TestWatchReadsAnotherNode: a node that is another by the time its value is
+// read does not belong to the instant at which its name was listed.
+func TestWatchReadsAnotherNode(t *testing.T) {
+	f := startFake(t)
+	fo := f.forest("/dir")
+	fo.commit(func(c *change) { c.set("/dir/a", "=0") })
+	var moved atomic.Bool
+	f.set(func() {
+		f.answer = func(op int32, body []byte) (int32, []byte, reaction) {
+			if op == opGetData && path(body) == "/dir/a" && moved.CompareAndSwap(false, true) {
+				fo.within(func(c *change) { c.remove("/dir/a"); c.set("/dir/b", "=0") })
+				fo.within(func(c *change) { c.set("/dir/a", "=1") })
+			}
+			return fo.answer(op, body)
+		}
+	})
+	d := f.open(t, nil)
+	w := watchOf(t, d, driver.Dir("dir"))
+	if before := w.await("[a=1 b=0]"); len(before) > 0 {
+		t.Errorf("states %q come first; there was no instant with the new a alone", before)
+	}
+	w.end()
+}
+
 // TestWatchOfRandomChanges: whatever changes, and however late or not at all
 // it is told, each state shows the names of one instant and the last is shown.
 func TestWatchOfRandomChanges(t *testing.T) {
