@@ -102,7 +102,7 @@ func (k *keeper) wait(ctx context.Context) (*Session, time.Duration, error) {
 		case <-changed:
 		}
 		k.mu.Lock()
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && k.store.life.Err() == nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 		}
 		if !k.running && k.runs == run && k.failed != nil {
@@ -198,7 +198,11 @@ func (k *keeper) grant() (*Session, error) {
 	ctx, cancel := context.WithTimeout(k.store.life, opts.CallTimeout/2)
 	defer cancel()
 	start := trust.Now()
-	lease, err := k.store.driver.Grant(ctx, opts.TTL)
+	var lease driver.Lease
+	err := k.store.during(func() (err error) {
+		lease, err = k.store.driver.Grant(ctx, opts.TTL)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +244,9 @@ func (k *keeper) keep(session *Session) {
 			session.over(ErrClosed)
 			return
 		case err == nil:
+			if streak > 0 {
+				k.store.orphans.suspect() // an outage is when a store is restored
+			}
 			streak = 0
 			window = validFor - session.margin
 			due = start.Add(window / 3)
@@ -280,7 +287,11 @@ func (k *keeper) heed(session *Session) (stop func()) {
 func (k *keeper) renew(session *Session, start trust.Instant, late, timeout time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(session.ctx, timeout)
 	defer cancel()
-	validFor, err := session.lease.Renew(ctx)
+	var validFor time.Duration
+	err := k.store.during(func() (err error) {
+		validFor, err = session.lease.Renew(ctx)
+		return err
+	})
 	took := trust.Now().Sub(start)
 	left := session.TrustLeft()
 	answered := err == nil || errors.Is(err, driver.ErrNotCounted)
@@ -344,7 +355,7 @@ func (k *keeper) retire(session *Session) {
 func (k *keeper) revoke(session *Session, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(k.store.life, timeout)
 	defer cancel()
-	if err := session.lease.Revoke(ctx); err != nil {
+	if err := k.store.during(func() error { return session.lease.Revoke(ctx) }); err != nil {
 		k.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
 	}
 }
@@ -373,7 +384,15 @@ func (k *keeper) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
 	}
-	if err := session.lease.Revoke(ctx); err != nil {
+	revoked := make(chan error, 1)
+	go func() { revoked <- k.store.during(func() error { return session.lease.Revoke(ctx) }) }()
+	var err error
+	select {
+	case err = <-revoked:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
 	}
 	return nil

@@ -33,11 +33,11 @@ func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn f
 			}
 			return nil
 		}
-		if permanent(err) || ctx.Err() != nil {
-			return withCause(ctx, err)
-		}
-		if s.life.Err() != nil {
+		switch {
+		case s.life.Err() != nil && !permanent(err):
 			return fmt.Errorf("%w: %w", ErrClosed, err)
+		case permanent(err), ctx.Err() != nil:
+			return withCause(ctx, err)
 		}
 		pause := fullJitter(attempt, retryBase, retryCap)
 		if f := s.opts.Trace.Retrying; f != nil {

@@ -56,9 +56,9 @@ type Counter struct {
 }
 
 // New returns a Counter. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Counter, error) {
-	key, err := backend.Key(backend.KindCounter, name, "value")
+	key, err := backend.Path(backend.KindCounter, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("counter: %w", err)
 	}

@@ -74,7 +74,7 @@ type reservation struct {
 // NewSequence returns a Sequence. It does no I/O. Arguments that make no sense
 // are backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*Sequence, error) {
-	key, err := backend.Key(backend.KindSequence, name, "value")
+	key, err := backend.Path(backend.KindSequence, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("sequence: %w", err)
 	}

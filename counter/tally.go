@@ -66,7 +66,7 @@ type flush struct {
 // NewTally returns a Tally. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally, error) {
-	base, err := backend.Key(backend.KindTally, name)
+	base, err := backend.Path(backend.KindTally, name)
 	if err != nil {
 		return nil, fmt.Errorf("tally: %w", err)
 	}

@@ -22,7 +22,7 @@ type keys struct {
 }
 
 func newKeys(name string) (keys, error) {
-	base, err := backend.Key(backend.KindElection, name)
+	base, err := backend.Path(backend.KindElection, name)
 	if err != nil {
 		return keys{}, err
 	}

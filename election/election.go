@@ -79,7 +79,7 @@ type Election struct {
 
 // New returns an Election. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid or backend.ErrTooLarge; name may be any text of 1 to 100
-// bytes, see backend.Key.
+// bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Election, error) {
 	if store == nil {
 		return nil, fmt.Errorf("election: %w: the store is nil", backend.ErrInvalid)

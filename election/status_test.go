@@ -89,7 +89,7 @@ func TestStatus(t *testing.T) {
 
 func key(t *testing.T, rest string) string {
 	t.Helper()
-	k, err := backend.Key("election", "test", rest)
+	k, err := backend.Path("election", "test", rest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestStatusOfAnUnknownFormat(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		k, err := backend.Key("election", "test", rest)
+		k, err := backend.Path("election", "test", rest)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,6 +79,7 @@ func (g *Group) apply(entries []backend.Entry, now time.Time) {
 		g.roster.again(now)
 	}
 	g.noteArrivals(last, now)
+	g.reportOrphans()
 	g.heard = now
 	g.synced = true
 	g.show(g.roster.update(g.state, now))

@@ -60,23 +60,24 @@ type Group struct {
 	running sync.WaitGroup
 	saves   chan struct{} // one token: a snapshot is due
 
-	mu      sync.Mutex
-	started bool
-	watcher *backend.Watcher
-	changed chan struct{} // closed when one of the following has changed
-	state   *state
-	roster  roster
-	synced  bool
-	number  uint64    // of the view: counts changes of its content
-	loaded  time.Time // as of when the snapshot is that was loaded
-	session *backend.Session
-	heard   time.Time // when the store was last known to answer
-	mine    map[string]*Registration
-	arrived []arrivals // of the last second
+	mu       sync.Mutex
+	started  bool
+	watcher  *backend.Watcher
+	claimant *backend.Claimant
+	changed  chan struct{} // closed when one of the following has changed
+	state    *state
+	roster   roster
+	synced   bool
+	number   uint64    // of the view: counts changes of its content
+	loaded   time.Time // as of when the snapshot is that was loaded
+	session  *backend.Session
+	heard    time.Time // when the store was last known to answer
+	mine     map[string]*Registration
+	arrived  []arrivals // of the last second
 }
 
 // New returns a Group. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Group, error) {
 	if store == nil {
 		return nil, fmt.Errorf("membership: %w: the store is nil", backend.ErrInvalid)
@@ -124,6 +125,7 @@ func (g *Group) start() {
 	if g.opts.SnapshotFile != "" {
 		g.load()
 	}
+	g.claimant = g.store.NewClaimant(g.dir, g.claims, nil)
 	var err error
 	if g.watcher, err = g.store.Watch(driver.Dir(g.dir)); err != nil {
 		g.end(err)
@@ -131,7 +133,7 @@ func (g *Group) start() {
 	}
 	g.running.Go(g.follow)
 	g.running.Go(g.keepSession)
-	g.running.Go(g.sweep)
+	g.running.Go(g.expireMarks)
 	if g.opts.SnapshotFile != "" {
 		g.running.Go(g.save)
 	}
@@ -210,6 +212,9 @@ func (g *Group) Close() error {
 	g.end(backend.ErrClosed) // under the mutex: nothing is begun any more
 	g.mu.Unlock()
 	g.running.Wait()
+	if g.claimant != nil {
+		g.claimant.Close()
+	}
 	return errors.Join(errs...)
 }
 

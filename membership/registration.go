@@ -30,18 +30,19 @@ type Registration struct {
 	end  context.CancelCauseFunc
 	done chan struct{} // closed when nothing is done for it any more
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed when one of the following has changed
-	doc      entryDocument // what is to stand in the store
-	stored   uint64        // the update that is known to
-	standing *Standing     // nil while it is not registered
-	pending  string        // the name of an entry that is being created, or may be there
-	lastName string        // the name of the last one that was
-	session  *backend.Session
-	inDoubt  *backend.Session // a creation under it may land yet
-	first    uint64           // when the incarnation first came to the store, 0 if not known
-	sent     bool             // an entry may be in the store
-	failed   error            // why Leave could not be done
+	mu          sync.Mutex
+	changed     chan struct{}    // closed when one of the following has changed
+	doc         entryDocument    // what is to stand in the store
+	stored      uint64           // the update that is known to
+	standing    *Standing        // nil while it is not registered
+	pending     string           // the name of an entry that is being created, or may be there
+	lastName    string           // the name of the last one that was
+	lastSession *backend.Session // the session of that one
+	session     *backend.Session
+	inDoubt     *backend.Session // a creation under it may land yet
+	first       uint64           // when the incarnation first came to the store, 0 if not known
+	sent        bool             // an entry may be in the store
+	failed      error            // why Leave could not be done
 }
 
 // Standing is one entry of a Registration in the store, which goes with one

@@ -18,18 +18,13 @@ func (r *Registration) run() {
 		r.finish(err)
 	}
 	r.clearUp()
+	r.group.drop(r)
 	close(r.done)
-	r.mu.Lock()
-	replaces := r.replaces()
-	r.mu.Unlock()
-	if replaces {
-		r.group.again() // what it was to replace is a stray only now
-	}
 }
 
-// replaces reports whether an entry may be there beside the one that was last;
-// r.mu is held.
-func (r *Registration) replaces() bool { return r.pending != "" && r.lastName != "" }
+// replaced reports whether the last entry may still be there beside the one
+// that is being created: both are under one session. r.mu is held.
+func (r *Registration) replaced() bool { return r.pending != "" && r.lastSession == r.session }
 
 // serve registers under one session after the other. It returns nil when the
 // membership has ended.
@@ -78,10 +73,14 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 	key := r.key(name)
 	seen := r.group.delivered()
 	r.mu.Lock()
+	givenUp := r.inDoubt == session // the name before
 	r.pending, r.session, r.sent = name, session, true
 	r.doc.Since, r.doc.TTLMillis = r.first, session.TTL().Milliseconds()
 	doc := r.doc
 	r.mu.Unlock()
+	if givenUp {
+		r.group.claimant.GaveUp(session, true)
+	}
 	result, err := r.group.store.Commit(ctx, driver.Txn{
 		Ops: []driver.Op{driver.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
 	})
@@ -112,13 +111,13 @@ func (r *Registration) stands(session *backend.Session, name string, seen, updat
 	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
 	s.ctx, s.end = joinContexts(r.life, session.Context())
 	r.mu.Lock()
-	replaces := r.replaces()
-	r.standing, r.lastName, r.pending = s, name, ""
+	replaced := r.replaced()
+	r.standing, r.lastName, r.lastSession, r.pending = s, name, session, ""
 	r.stored = max(r.stored, update)
 	r.broadcast()
 	r.mu.Unlock()
-	if replaces {
-		r.group.again() // what it replaces is a stray only now
+	if replaced {
+		r.group.claimant.GaveUp(session, true)
 	}
 	r.group.store.Logger().Info("registered", "group", r.group.name, "id", r.doc.ID, "registration", name)
 	return s
@@ -283,13 +282,6 @@ func (g *Group) delivered() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state.number
-}
-
-// again has those who act on the last state look at it again.
-func (g *Group) again() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.broadcast()
 }
 
 // present returns the last state, and what is closed when there is a newer one.

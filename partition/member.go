@@ -46,6 +46,7 @@ type member struct {
 	wakes        chan struct{}
 
 	// The following are serve's alone.
+	inDoubt   bool      // a creation of the claims may still be applied
 	own       written   // the claims as last known
 	sent      []written // on that version, with unknown outcome
 	writes    uint64
@@ -112,6 +113,7 @@ func (m *member) wake() {
 // once nothing of it is left; an error is for good.
 func (m *member) serve(caller context.Context) error {
 	ctx := m.standing.Context()
+	m.reserve()
 	err := m.create(ctx)
 	if err == nil {
 		helping, end := context.WithCancel(ctx)
@@ -134,7 +136,7 @@ func (m *member) serve(caller context.Context) error {
 		return overrun(orphans)
 	}
 	m.cleanUp()
-	m.retire(m.standing)
+	m.retire(m.inDoubt)
 	switch {
 	case errors.Is(err, errLeft):
 		return m.why
@@ -177,6 +179,7 @@ func (m *member) create(ctx context.Context) error {
 			m.own = written{value, result.Versions[0], doc}
 			return nil
 		}
+		m.inDoubt = m.inDoubt || errors.Is(err, backend.ErrIndeterminate)
 		if err != nil && (!errors.Is(err, backend.ErrIndeterminate) || ctx.Err() != nil) {
 			return err
 		}

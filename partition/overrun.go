@@ -110,7 +110,7 @@ func (m *member) returned(s *Slot) {
 	last := orphan && m.orphans == 0
 	m.mu.Unlock()
 	if last {
-		m.retire(m.standing)
+		m.retire(true)
 	}
 	m.wake()
 }

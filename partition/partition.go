@@ -159,13 +159,13 @@ type Partition struct {
 	present  *plan  // the last that was read
 	running  map[*membership.Registration]bool
 	entered  map[*membership.Registration]string // the registration last used, even if Run has ended
-	past     map[string]*backend.Session         // keys of claims no longer in use, while they can come back
-	sweeping bool
+	used     map[string]bool                     // keys of claims in use
+	claimant *backend.Claimant                   // for them, nil before the first
 }
 
 // New returns a Partition of the work called name over the members of group. It
 // does no I/O. Arguments that make no sense are backend.ErrInvalid; name may be
-// any text of 1 to 100 bytes, see backend.Key.
+// any text of 1 to 100 bytes, see backend.Path.
 func New(group *membership.Group, name string, options *Options) (*Partition, error) {
 	if group == nil {
 		return nil, fmt.Errorf("partition: %w: the group is nil", backend.ErrInvalid)
@@ -185,7 +185,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 		store: group.Store(), group: group, name: name, keys: k, opts: opts, process: rand.Text(),
 		running: make(map[*membership.Registration]bool),
 		entered: make(map[*membership.Registration]string),
-		past:    make(map[string]*backend.Session),
+		used:    make(map[string]bool),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p, nil
@@ -226,14 +226,14 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 	return p.group.View().Lookup(id)
 }
 
-// Close ends what goes on in the background: Owner stays with the plan that it
-// knows, and claims of Runs that have ended are no longer looked for, should a
-// restore of the store bring them back. What Run does is not affected. Closing
-// the Store does it too.
+// Close ends what the Partition does in the background: Owner stays with the
+// plan that it knows. It does not affect Run. Closing the Store has the same
+// effect.
 func (p *Partition) Close() {
 	p.mu.Lock()
 	p.followed = true
 	p.end(backend.ErrClosed)
+	p.endClaimant()
 	p.mu.Unlock()
 	p.following.Wait()
 }

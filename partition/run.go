@@ -78,9 +78,6 @@ func (p *Partition) finish(reg *membership.Registration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.running, reg)
-	if reg.Context().Err() != nil {
-		delete(p.entered, reg)
-	}
 }
 
 // run is one member after the other, each with a registration of its own.
@@ -122,11 +119,20 @@ func (p *Partition) enter(ctx context.Context, reg *membership.Registration) (*m
 	return standing, err
 }
 
+// use reports whether a registration is used for the first time.
 func (p *Partition) use(reg *membership.Registration, registration string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.entered[reg] == registration {
+	last, known := p.entered[reg]
+	if last == registration {
 		return false
+	}
+	if !known {
+		context.AfterFunc(reg.Context(), func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.entered, reg)
+		})
 	}
 	p.entered[reg] = registration
 	return true

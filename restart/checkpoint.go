@@ -30,13 +30,13 @@ type Checkpoint[T any] struct {
 }
 
 // NewCheckpoint returns the checkpoint of a name: any text of 1 to 100 bytes,
-// see backend.Key. It does no I/O. Arguments that make no sense are
+// see backend.Path. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid.
 func NewCheckpoint[T any](store *backend.Store, name string, options *CheckpointOptions[T]) (*Checkpoint[T], error) {
 	if store == nil {
 		return nil, fmt.Errorf("checkpoint: %w: the store is nil", backend.ErrInvalid)
 	}
-	key, err := backend.Key(backend.KindCheckpoint, name, "value")
+	key, err := backend.Path(backend.KindCheckpoint, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}

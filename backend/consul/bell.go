@@ -82,18 +82,13 @@ func (b *bell) enter(g *guest) error {
 		b.kick()
 		return nil
 	}
-	ctx, end, err := b.d.begin(context.Background())
-	if err != nil {
+	if !b.d.running.Go(func() { b.run(b.d.life) }) {
 		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.running = false
 		delete(b.guests, g)
-		b.mu.Unlock()
-		return err
+		return driver.ErrClosed
 	}
-	go func() {
-		defer end()
-		b.run(ctx)
-	}()
 	return nil
 }
 

@@ -29,11 +29,6 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("%w: the TTL is %v", driver.ErrInvalid, ttl)
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	entry := &api.SessionEntry{
 		Name: "quorate",
 		Node: d.opts.Node,
@@ -45,12 +40,12 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		TTL:       ttl.String(),
 	}
 	var id string
-	_, err = d.watched(call, func(ctx context.Context) (err error) {
+	_, err := d.watched(ctx, func(ctx context.Context) (err error) {
 		id, _, err = d.client.Session().CreateNoChecks(entry, writing(ctx))
 		return err
 	})
 	if err != nil {
-		return nil, d.ended(call, d.notGranted(ttl, err))
+		return nil, driver.Ended(ctx, d.notGranted(ttl, err))
 	}
 	d.granted.Store(true)
 	l := &lease{d: d, id: id, ttl: ttl, lost: make(chan struct{})}
@@ -115,20 +110,15 @@ func (d *Driver) lose(id string) {
 // The session is lost only if a look-up, which waits for that, says so, and
 // then its keys are gone in the same step; nothing is left to be destroyed.
 func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer end()
 	select {
 	case <-l.lost: // and if a restore brings it back
 		return 0, fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	default:
 	}
-	if err := l.lookUp(call); err != nil {
-		return 0, l.d.ended(call, err)
+	if err := l.lookUp(ctx); err != nil {
+		return 0, driver.Ended(ctx, err)
 	}
-	_, err = l.d.watched(call, func(ctx context.Context) error {
+	_, err := l.d.watched(ctx, func(ctx context.Context) error {
 		// Session.Renew would do the same, but keeps a refusal's text.
 		var entries []*api.SessionEntry
 		_, err := l.d.client.Raw().Write("/v1/session/renew/"+l.id, nil, &entries, writing(ctx))
@@ -139,12 +129,12 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	case err == nil:
 		return l.ttl, nil
 	case errors.As(err, &status) && status.Code == http.StatusNotFound:
-		if err := l.lookUp(call); err != nil {
-			return 0, l.d.ended(call, err)
+		if err := l.lookUp(ctx); err != nil {
+			return 0, driver.Ended(ctx, err)
 		}
 		return 0, fmt.Errorf("%w: the session is there, but not known to all: %w", driver.ErrNotCounted, status)
 	default:
-		return 0, l.d.ended(call, classify(err, false, false))
+		return 0, driver.Ended(ctx, classify(err, false, false))
 	}
 }
 
@@ -182,22 +172,17 @@ func (l *lease) there(ctx context.Context) (there bool, _ error) {
 // Revoke destroys the session and looks whether it is gone: a leader fresh in
 // office is content not to find what it does not know of yet.
 func (l *lease) Revoke(ctx context.Context) error {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
 	for range 2 {
-		_, err := l.d.watched(call, func(ctx context.Context) error {
+		_, err := l.d.watched(ctx, func(ctx context.Context) error {
 			_, err := l.d.client.Session().Destroy(l.id, writing(ctx))
 			return err
 		})
 		if err != nil {
-			return l.d.ended(call, classify(err, false, false))
+			return driver.Ended(ctx, classify(err, false, false))
 		}
-		there, err := l.there(call)
+		there, err := l.there(ctx)
 		if err != nil {
-			return l.d.ended(call, err)
+			return driver.Ended(ctx, err)
 		}
 		if !there {
 			l.d.lose(l.id)

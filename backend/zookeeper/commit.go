@@ -20,13 +20,11 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if err := txn.Check(); err != nil {
 		return driver.Result{}, err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
+	if err := driver.NotSent(ctx); err != nil {
 		return driver.Result{}, err
 	}
-	defer end()
-	result, err := d.commit(call, txn)
-	return result, d.ended(call, err)
+	result, err := d.commit(ctx, txn)
+	return result, driver.Ended(ctx, err)
 }
 
 // commit counts the ephemeral keys around send.
@@ -93,8 +91,8 @@ func (d *Driver) send(ctx context.Context, l *lease, txn driver.Txn) (driver.Res
 		return driver.Result{}, classify(err, false)
 	}
 	m, possible := d.operations(txn)
-	if !possible || !fresh(txn, generation) {
-		return d.refused(ctx, txn), nil
+	if !possible || !txn.OfGeneration(generation) {
+		return driver.Refused(ctx, txn, d.read), nil
 	}
 	for range maxParentRounds {
 		results, sent, err := m.send(ctx, c)
@@ -111,7 +109,7 @@ func (d *Driver) send(ctx context.Context, l *lease, txn driver.Txn) (driver.Res
 		case refused && m.contentWithout(err):
 			return m.applied(txn, results, generation)
 		case refused && isConflict(err):
-			return d.refused(ctx, txn), nil
+			return driver.Refused(ctx, txn, d.read), nil
 		case refused:
 			return driver.Result{}, classify(err, false)
 		default:
@@ -233,29 +231,6 @@ func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation u
 		}
 	}
 	return result, nil
-}
-
-// refused is the result of a commit that was not applied: with what stands
-// there now, if that can be read.
-func (d *Driver) refused(ctx context.Context, txn driver.Txn) driver.Result {
-	targets := make([]driver.Target, 0, len(txn.Unchanged)+len(txn.Ops))
-	for _, c := range txn.Unchanged {
-		targets = append(targets, driver.Key(c.Key))
-	}
-	for _, op := range txn.Ops {
-		targets = append(targets, driver.Key(op.Key))
-	}
-	states, err := d.read(ctx, targets)
-	if err != nil {
-		return driver.Result{}
-	}
-	current := make(map[string]driver.Entry, len(targets))
-	for _, entries := range states {
-		for _, e := range entries {
-			current[e.Key] = e
-		}
-	}
-	return driver.Result{Current: current}
 }
 
 // makeParents makes the nodes above path that are missing. They stay: they

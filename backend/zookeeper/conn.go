@@ -219,14 +219,10 @@ func (c *conn) probe(ctx context.Context) error {
 }
 
 // discard closes a connection that nobody uses, and lets its client end on a
-// goroutine of its own. The caller has entered the driver.
+// goroutine of its own. The driver counts the caller as running.
 func (c *conn) discard(why error) {
 	c.net.kill(why)
-	c.d.stay()
-	go func() {
-		defer c.d.leave()
-		c.finish()
-	}()
+	c.d.running.GoOn(c.finish)
 }
 
 // finish ends the zk client, whose connection is closed. Close wants an answer

@@ -2,7 +2,6 @@ package zookeeper
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -23,9 +22,9 @@ type Driver struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	mu     sync.Mutex
-	active int           // calls, dials and connections under way
-	idle   chan struct{} // closed when the last of them has ended after Close
+	running driver.Running // dials and connections
+
+	mu     sync.Mutex // guards leases
 	leases map[string]*lease
 
 	common      *reconnector // for all that names no lease
@@ -51,7 +50,7 @@ func NewDriver(servers []string, options *Options) (*Driver, error) {
 	}
 	// Many clients with one list of servers spread over them.
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
-	d := &Driver{opts: opts, servers: newServers(addresses), relist: relist, idle: make(chan struct{}), leases: make(map[string]*lease)}
+	d := &Driver{opts: opts, servers: newServers(addresses), relist: relist, leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	d.common = newReconnector(d, commonTimeout, false)
 	d.generations.init()
@@ -59,8 +58,8 @@ func NewDriver(servers []string, options *Options) (*Driver, error) {
 }
 
 // CheckTiming implements driver.Timed. A renewal is worth what the TTL has
-// beyond a tick, less the time since the last touch, so a margin of more than
-// half of that would lose the session at the first delay.
+// beyond a tick, less the time since the last touch. A margin of more than half
+// of that would lose the session at the first delay.
 func (d *Driver) CheckTiming(ttl, margin time.Duration) error {
 	spare := max(ttl, 2*d.opts.Tick) - d.opts.Tick
 	if margin > spare/2 {
@@ -70,92 +69,15 @@ func (d *Driver) CheckTiming(ttl, margin time.Duration) error {
 	return nil
 }
 
-// begin opens a call: its context also ends when the driver is closed. Every
-// call that begins must end.
-func (d *Driver) begin(ctx context.Context) (_ context.Context, end func(), _ error) {
-	if ctx.Err() != nil {
-		if d.life.Err() != nil {
-			return nil, nil, driver.ErrClosed
-		}
-		return nil, nil, fmt.Errorf("%w: %w", driver.ErrUnavailable, ctx.Err())
-	}
-	if !d.enter() {
-		return nil, nil, driver.ErrClosed
-	}
-	call, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(d.life, func() { cancel(driver.ErrClosed) })
-	return call, func() {
-		stop()
-		cancel(nil)
-		d.leave()
-	}, nil
-}
+// Generation implements driver.Driver.
+func (d *Driver) Generation() (uint64, <-chan struct{}) { return d.generations.generation.Present() }
 
-// enter lets something begin that Close waits for; it ends with leave. It
-// reports false once Close has begun.
-func (d *Driver) enter() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.life.Err() != nil {
-		return false
-	}
-	d.active++
-	return true
-}
-
-// stay is enter for who has entered already, and goes on for longer.
-func (d *Driver) stay() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.active++
-}
-
-func (d *Driver) leave() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.active--
-	if d.active == 0 && d.life.Err() != nil {
-		close(d.idle)
-	}
-}
-
-// Close ends all calls under way, closes the connections and waits until
-// nothing is left of them. Sessions are left to expire.
+// Close closes the connections and waits until nothing is left of them.
+// Sessions are left to expire.
 func (d *Driver) Close(ctx context.Context) error {
-	d.mu.Lock()
-	if d.life.Err() == nil {
-		d.end(driver.ErrClosed)
-		if d.active == 0 {
-			close(d.idle)
-		}
+	d.end(driver.ErrClosed)
+	if err := d.running.Close(ctx); err != nil {
+		return fmt.Errorf("zookeeper driver: connections are still closing: %w", err)
 	}
-	d.mu.Unlock()
-	select {
-	case <-d.idle:
-		return nil
-	case <-ctx.Done():
-		select {
-		case <-d.idle:
-			return nil
-		default:
-			return fmt.Errorf("%w: connections still closing: %w", driver.ErrUnavailable, ctx.Err())
-		}
-	}
-}
-
-// ended says what the end of a call's context makes of err: ErrClosed when it
-// was the driver that ended it, and otherwise the context's error is in it.
-func (d *Driver) ended(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case d.life.Err() != nil && errors.Is(context.Cause(ctx), driver.ErrClosed):
-		if errors.Is(err, driver.ErrClosed) {
-			return err
-		}
-		return fmt.Errorf("%w: %w", driver.ErrClosed, err)
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()):
-		return fmt.Errorf("%w: %w", err, ctx.Err())
-	}
-	return err
+	return nil
 }

@@ -23,22 +23,16 @@ import (
 type generations struct {
 	admission sync.Mutex // held by the connection that is being admitted
 
-	mu         sync.Mutex
-	generation uint64
-	conns      map[*conn]struct{} // admitted, and perhaps up
-	began      bool
+	generation driver.Generation
+
+	mu    sync.Mutex         // guards the fields below
+	conns map[*conn]struct{} // admitted, and perhaps up
+	began bool
 }
 
-func (h *generations) init() {
-	h.generation = 1
-	h.conns = make(map[*conn]struct{})
-}
+func (h *generations) init() { h.conns = make(map[*conn]struct{}) }
 
-func (h *generations) now() uint64 {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.generation
-}
+func (h *generations) now() uint64 { return h.generation.Now() }
 
 // witnessPatience bounds the wait for another connection's word.
 const witnessPatience = time.Second
@@ -51,7 +45,7 @@ func (h *generations) admit(d *Driver, l *conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.began && !witnessed {
-		h.generation++
+		h.generation.Next()
 	}
 	h.began = true
 	h.conns[l] = struct{}{}
@@ -88,19 +82,4 @@ func (h *generations) of(ctx context.Context, l *conn) (uint64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-}
-
-// fresh reports whether all versions in txn are of this generation.
-func fresh(txn driver.Txn, generation uint64) bool {
-	for _, c := range txn.Unchanged {
-		if c.Version.Generation != generation {
-			return false
-		}
-	}
-	for _, op := range txn.Ops {
-		if !op.Version.IsZero() && op.Version.Generation != generation {
-			return false
-		}
-	}
-	return true
 }

@@ -34,16 +34,11 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl < time.Millisecond || ttl > math.MaxInt32*time.Millisecond {
 		return nil, fmt.Errorf("%w: the TTL is %v", driver.ErrInvalid, ttl)
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	n := newReconnector(d, ttl, true)
-	c, err := n.up(call)
+	c, err := n.up(ctx)
 	if err != nil {
 		n.finish(driver.ErrClosed)
-		return nil, d.ended(call, fmt.Errorf("opening a session: %w", err))
+		return nil, driver.Ended(ctx, fmt.Errorf("opening a session: %w", err))
 	}
 	granted := c.session.timeout
 	switch {
@@ -54,7 +49,7 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	}
 	l := &lease{d: d, id: leaseID(c.session.id), ttl: granted, reconnector: n, lost: make(chan struct{})}
 	if err != nil {
-		err = errors.Join(err, l.end(call))
+		err = errors.Join(err, l.end(ctx))
 		n.finish(driver.ErrClosed)
 		return nil, err
 	}
@@ -117,20 +112,15 @@ func (l *lease) lose() {
 // The handshake counts at once: the leader itself is asked whether the session
 // still stands, and begins its timeout anew.
 func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer end()
 	began := time.Now()
 	l.used()
-	c, err := l.up(call)
+	c, err := l.up(ctx)
 	if err != nil {
-		return 0, l.d.ended(call, err)
+		return 0, driver.Ended(ctx, err)
 	}
-	credited, err := c.prove(call)
+	credited, err := c.prove(ctx)
 	if err != nil {
-		return 0, l.d.ended(call, l.judge(classify(err, false)))
+		return 0, driver.Ended(ctx, l.judge(classify(err, false)))
 	}
 	validFor := l.ttl
 	if credited.Before(began) {
@@ -190,18 +180,13 @@ func (l *lease) judge(err error) error {
 // over, so that the answer is known to be the one to this. From then on the
 // session is not kept any more, whatever comes of it.
 func (l *lease) Revoke(ctx context.Context) error {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
 	select {
 	case <-l.lost:
 		return nil
 	default:
 	}
-	if err := l.end(call); err != nil {
-		return l.d.ended(call, err)
+	if err := l.end(ctx); err != nil {
+		return driver.Ended(ctx, err)
 	}
 	l.lose()
 	return nil

@@ -115,7 +115,7 @@ func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]
 				entries = append(entries, s.entry)
 			}
 		}
-		sortEntries(entries)
+		driver.SortEntries(entries)
 		return entries, nil
 	}
 }

@@ -1,7 +1,6 @@
 package zookeeper
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -16,19 +15,11 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	if len(targets) == 0 {
 		return nil, nil
 	}
-	states, err := d.read(call, targets)
-	if err != nil {
-		return nil, d.ended(call, err)
-	}
-	return states, nil
+	states, err := d.read(ctx, targets)
+	return states, driver.Ended(ctx, err)
 }
 
 func (d *Driver) read(ctx context.Context, targets []driver.Target) ([][]driver.Entry, error) {
@@ -127,7 +118,7 @@ func (r *reading) add(paths []string, nodes []node) {
 			entries = append(entries, e)
 		}
 	}
-	sortEntries(entries)
+	driver.SortEntries(entries)
 	r.states[r.done] = entries
 	r.done++
 }
@@ -231,8 +222,4 @@ func unchanged(found children, now node) bool {
 		return found.there == now.there
 	}
 	return found.stat.Pzxid == now.stat.Pzxid && found.stat.Cversion == now.stat.Cversion && found.stat.Czxid == now.stat.Czxid
-}
-
-func sortEntries(entries []driver.Entry) {
-	slices.SortFunc(entries, func(a, b driver.Entry) int { return cmp.Compare(a.Key, b.Key) })
 }

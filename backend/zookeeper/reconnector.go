@@ -100,16 +100,14 @@ func (n *reconnector) present() *conn {
 
 // dial has a connection made, unless that is under way. The lock is held.
 func (n *reconnector) dial() {
-	if n.dialing || n.over != nil || !n.d.enter() {
+	if n.dialing || n.over != nil {
 		return
 	}
-	n.dialing = true
-	go func() {
-		defer n.d.leave()
+	n.dialing = n.d.running.Go(func() {
 		if lost := n.connect(); lost != nil {
 			lost()
 		}
-	}()
+	})
 }
 
 // connect tries one server after the other, as long as somebody waits for a
@@ -196,8 +194,7 @@ func (n *reconnector) settle(l *conn, err error) bool {
 		l.discard(driver.ErrClosed)
 	case err == nil:
 		n.conn, n.session, n.failure, n.quick = l, l.session, nil, time.Now()
-		n.d.stay()
-		go n.serve(l)
+		n.d.running.GoOn(func() { n.serve(l) })
 	case errors.Is(err, errExpired) && n.lease:
 		n.over = fmt.Errorf("%w: %w", driver.ErrSessionLost, err)
 	case errors.Is(err, errExpired):
@@ -217,9 +214,9 @@ func (n *reconnector) settle(l *conn, err error) bool {
 	return true
 }
 
-// serve runs a connection to its end, and has the next one made if the reconnector is kept.
+// serve runs a connection to its end, and has the next one made if the
+// reconnector is kept.
 func (n *reconnector) serve(l *conn) {
-	defer n.d.leave()
 	every, within := commonProbe, commonProbe
 	if n.lease {
 		every, within = n.d.pace(l.session.timeout)

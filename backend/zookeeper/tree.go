@@ -290,7 +290,7 @@ func (w *treeWatch) entries() []driver.Entry {
 			entries = append(entries, ch.entry)
 		}
 	}
-	sortEntries(entries)
+	driver.SortEntries(entries)
 	return entries
 }
 

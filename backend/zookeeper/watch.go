@@ -1,11 +1,9 @@
 package zookeeper
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -18,51 +16,24 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	deliver := differing(changed)
+	deliver := driver.Differing(changed)
 	var w watch = &leafWatch{path: nodePath(target.Path), deliver: deliver}
 	if target.Dir {
 		w = &treeWatch{dir: nodePath(target.Path), deliver: deliver}
 	}
 	for {
-		c, err := d.common.up(call)
+		c, err := d.common.up(ctx)
 		switch {
 		case err != nil:
 		case c.modern:
-			err = d.follow(call, c, w)
+			err = d.follow(ctx, c, w)
 		default:
-			err = d.followOld(call, c, target, deliver)
+			err = d.followOld(ctx, c, target, deliver)
 		}
-		if call.Err() != nil || c == nil || c.net.alive() || !errors.Is(err, driver.ErrUnavailable) {
-			return d.ended(call, err)
+		if ctx.Err() != nil || c == nil || c.net.alive() || !errors.Is(err, driver.ErrUnavailable) {
+			return driver.Ended(ctx, err)
 		}
 	}
-}
-
-// differing passes on only what differs from what it passed on last.
-func differing(changed func([]driver.Entry)) func([]driver.Entry) {
-	var last []driver.Entry
-	first := true
-	return func(entries []driver.Entry) {
-		if !first && slices.EqualFunc(last, entries, same) {
-			return
-		}
-		first, last = false, entries
-		own := slices.Clone(entries)
-		for i := range own {
-			own[i].Value = bytes.Clone(own[i].Value)
-		}
-		changed(own)
-	}
-}
-
-func same(a, b driver.Entry) bool {
-	return a.Key == b.Key && a.Version == b.Version && a.Created == b.Created && a.Modified == b.Modified &&
-		a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
 }
 
 // relist is how often everything that is watched is read again, whether there

@@ -33,7 +33,7 @@ func (p place) target() (driver.Target, error) {
 	if dir {
 		rest = rest[:len(rest)-1]
 	}
-	key, err := backend.Key(backend.Kind(p[0]), p[1], rest...)
+	key, err := backend.Path(backend.Kind(p[0]), p[1], rest...)
 	if err != nil {
 		return driver.Target{}, err
 	}

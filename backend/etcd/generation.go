@@ -4,6 +4,8 @@ import (
 	"sync"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 // history notices that the store went back: that it was restored from a
@@ -13,10 +15,9 @@ import (
 // concurrent calls may overtake each other, so it is the state at the start of
 // a call that counts, not that at its end.
 type history struct {
-	mu   sync.Mutex
-	mark mark
-	// wentBack is closed when the next generation begins.
-	wentBack chan struct{}
+	generation driver.Generation
+	mu         sync.Mutex // orders generation and mark
+	mark       mark
 }
 
 // mark is what is known of the store at one instant.
@@ -27,23 +28,13 @@ type mark struct {
 	term       uint64
 }
 
-func (h *history) init() {
-	h.mark.generation = 1
-	h.wentBack = make(chan struct{})
-}
-
 // now returns the mark for a call that is about to begin.
 func (h *history) now() mark {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.mark
-}
-
-// watch returns the present generation and a channel that is closed at its end.
-func (h *history) watch() (uint64, <-chan struct{}) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.mark.generation, h.wentBack
+	m := h.mark
+	m.generation = h.generation.Now()
+	return m
 }
 
 // note takes the header of the reply to a linearizable call that began at
@@ -53,17 +44,17 @@ func (h *history) note(start mark, header *pb.ResponseHeader) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	reply := mark{start.generation, header.GetClusterId(), header.GetRevision(), header.GetRaftTerm()}
+	present := h.generation.Now()
 	back := reply.revision < start.revision || reply.term < start.term ||
 		start.cluster != 0 && reply.cluster != start.cluster
 	switch {
-	case back && h.mark.generation == start.generation:
+	case back && present == start.generation:
+		h.generation.Next()
 		reply.generation++
 		h.mark = reply
-		close(h.wentBack)
-		h.wentBack = make(chan struct{})
-	case back && h.mark.generation == start.generation+1:
+	case back && present == start.generation+1:
 		reply.generation++
-	case !back && h.mark.generation == start.generation:
+	case !back && present == start.generation:
 		h.mark.revision = max(h.mark.revision, reply.revision)
 		h.mark.term = max(h.mark.term, reply.term)
 		h.mark.cluster = reply.cluster

@@ -20,9 +20,9 @@ type indexes struct {
 	// began is called with each new generation: blocking queries that wait for
 	// an index of the one before wait in vain.
 	began      func()
-	mu         sync.Mutex
-	highest    uint64 // of any entry, write or table in this generation
-	generation uint64
+	generation driver.Generation
+	mu         sync.Mutex // orders generation and highest
+	highest    uint64     // of any entry, write or table in this generation
 }
 
 // mark is what was known when a call began.
@@ -31,14 +31,14 @@ type mark struct{ highest, generation uint64 }
 func (x *indexes) mark() mark {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return mark{x.highest, x.generation}
+	return mark{x.highest, x.generation.Now()}
 }
 
 // saw notes an index that the store has reached.
 func (x *indexes) saw(m mark, index uint64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if m.generation == x.generation {
+	if m.generation == x.generation.Now() {
 		x.highest = max(x.highest, index)
 	}
 }
@@ -49,29 +49,14 @@ func (x *indexes) table(m mark, index uint64) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case m.generation != x.generation:
+	case m.generation != x.generation.Now():
 		return false
 	case index < m.highest:
-		x.generation++
+		x.generation.Next()
 		x.highest = index
 		x.began()
 		return false
 	}
 	x.highest = max(x.highest, index)
 	return true
-}
-
-// stale reports whether txn names a Version of an earlier generation.
-func (m mark) stale(txn driver.Txn) bool {
-	for _, c := range txn.Unchanged {
-		if c.Version.Generation != m.generation {
-			return true
-		}
-	}
-	for _, op := range txn.Ops {
-		if !op.Version.IsZero() && op.Version.Generation != m.generation {
-			return true
-		}
-	}
-	return false
 }
