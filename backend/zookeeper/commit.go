@@ -10,12 +10,12 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// maxParentRounds bounds how often the parents of a commit's keys are made:
-// nothing of ours deletes them.
+// maxParentRounds bounds how often the parents of a commit's keys are created.
+// The library never deletes them.
 const maxParentRounds = driver.MaxOps + 2
 
-// Commit sends one multi, over the lease's connection if it names one. It is
-// sent again only after it was refused for want of a parent node.
+// Commit sends one multi, on the lease's connection if it names a lease. It
+// sends the multi again only if it was refused because a parent node is missing.
 func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
 	if err := txn.Check(); err != nil {
 		return driver.Result{}, err
@@ -116,7 +116,7 @@ func (d *Driver) send(ctx context.Context, l *lease, txn driver.Txn) (driver.Res
 			return driver.Result{}, judge(classify(err, sent && len(txn.Ops) > 0))
 		}
 	}
-	return driver.Result{}, fmt.Errorf("%w: somebody deletes the parents of the keys as they are made", driver.ErrUnavailable)
+	return driver.Result{}, fmt.Errorf("%w: another client deletes the parents of the keys as they are created", driver.ErrUnavailable)
 }
 
 // connFor returns a connection for a commit, and what is to be made of its
@@ -131,7 +131,7 @@ func (d *Driver) connFor(ctx context.Context, l *lease) (*conn, func(error) erro
 	return c, l.judge, err
 }
 
-// multi is a txn in ZooKeeper's words.
+// multi is a Txn as operations of ZooKeeper.
 type multi struct {
 	ops []any
 	// at is where in ops each operation of the txn has its result.
@@ -140,7 +140,7 @@ type multi struct {
 	blind bool
 }
 
-// operations spells txn, and reports whether it can be applied at all.
+// operations translates txn, and reports whether it can be applied at all.
 func (d *Driver) operations(txn driver.Txn) (*multi, bool) {
 	m := &multi{}
 	for _, c := range txn.Unchanged {
@@ -176,8 +176,8 @@ func (d *Driver) operation(m *multi, op driver.Op) bool {
 	default:
 		m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: version})
 		if version == -2 {
-			// After 2^32 - 2 puts the version comes to -1. It is passed over by
-			// another put in the same step.
+			// After 2^32 - 2 puts the version becomes -1. Another put in the
+			// same step passes over it.
 			m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: -1})
 		}
 	}
@@ -190,8 +190,8 @@ func (m *multi) send(ctx context.Context, l *conn) ([]zk.MultiResponse, bool, er
 }
 
 // refusal reports whether the server refused the multi for one of its
-// operations: then nothing of it was applied, whatever the reason. If it was
-// for want of a parent it returns the path of the orphan.
+// operations: then nothing of it was applied, whatever the reason. If a parent
+// was missing, refusal returns the path of the node that needs it.
 func (m *multi) refusal(results []zk.MultiResponse) (orphan string, refused bool) {
 	if len(results) != len(m.ops) {
 		return "", false
@@ -212,8 +212,7 @@ func isConflict(err error) bool {
 	return errors.Is(err, zk.ErrNodeExists) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrBadVersion)
 }
 
-// contentWithout reports whether err says that there was nothing to delete,
-// and that is enough.
+// contentWithout reports whether the multi is a blind delete that found nothing.
 func (m *multi) contentWithout(err error) bool { return m.blind && errors.Is(err, zk.ErrNoNode) }
 
 func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation uint64) (driver.Result, error) {
@@ -233,8 +232,8 @@ func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation u
 	return result, nil
 }
 
-// makeParents makes the nodes above path that are missing. They stay: they
-// have no data, so they are no keys, and cost next to nothing.
+// makeParents creates the missing nodes above path. They stay. They have no
+// data, so they are no keys.
 func (d *Driver) makeParents(ctx context.Context, l *conn, path string) error {
 	above := parents(path[1:])
 	for i := len(above) - 1; i >= 0 && i < len(above); {
@@ -246,7 +245,7 @@ func (d *Driver) makeParents(ctx context.Context, l *conn, path string) error {
 			i--
 		default:
 			// The commit itself was refused.
-			return classify(fmt.Errorf("making %s, the parent of a key: %w", above[i], err), false)
+			return classify(fmt.Errorf("creating %s, the parent of a key: %w", above[i], err), false)
 		}
 	}
 	return nil

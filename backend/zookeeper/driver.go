@@ -10,13 +10,13 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// Driver is the driver for ZooKeeper. Use Open, or backend.New around it where
-// the adapter's own options are needed.
+// Driver is the driver for ZooKeeper. Use Open, or backend.New with a Driver if
+// you need the adapter's own options.
 type Driver struct {
 	opts    Options
 	servers *servers
 	reads   readSizes
-	relist  time.Duration // how often what is watched is read again
+	relist  time.Duration // the pause between two complete reads of what is watched
 
 	// life ends, with the cause ErrClosed, when Close begins.
 	life context.Context
@@ -27,7 +27,7 @@ type Driver struct {
 	mu     sync.Mutex // guards leases
 	leases map[string]*lease
 
-	common      *reconnector // for all that names no lease
+	common      *reconnector // for everything that names no lease
 	generations generations
 }
 
@@ -36,9 +36,9 @@ var (
 	_ driver.Timed  = (*Driver)(nil)
 )
 
-// NewDriver returns a driver for the ensemble whose servers are given. It does
-// no I/O. What is ErrInvalid to Open is so here, and options that make no
-// sense are.
+// NewDriver returns a driver for the ensemble of the given servers. It does no
+// I/O. It returns ErrInvalid for the same addresses as Open, and for invalid
+// options.
 func NewDriver(servers []string, options *Options) (*Driver, error) {
 	addresses, err := checkAddresses(servers)
 	if err != nil {
@@ -48,7 +48,7 @@ func NewDriver(servers []string, options *Options) (*Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Many clients with one list of servers spread over them.
+	// Clients with the same list of servers spread over them.
 	rand.Shuffle(len(addresses), func(i, j int) { addresses[i], addresses[j] = addresses[j], addresses[i] })
 	d := &Driver{opts: opts, servers: newServers(addresses), relist: relist, leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())

@@ -40,7 +40,7 @@ func (d *Driver) followOld(ctx context.Context, l *conn, target driver.Target, d
 	}
 }
 
-// view is what a watch knows of its target on one connection.
+// view is what a watch knows of its target on one connection to an old server.
 type view struct {
 	conn     *conn
 	target   driver.Target
@@ -70,7 +70,7 @@ func (v *view) follow(path string) {
 	}
 }
 
-// look reads what may have changed, with watches set for what comes.
+// look reads what may have changed, and sets watches for the next changes.
 func (v *view) look(ctx context.Context, generation uint64) ([]driver.Entry, error) {
 	path := nodePath(v.target.Path)
 	v.follow(path)
@@ -87,10 +87,10 @@ func (v *view) look(ctx context.Context, generation uint64) ([]driver.Entry, err
 	return []driver.Entry{}, nil
 }
 
-// directory is done when the names have not changed while the values were
-// read: an event would have come before the last of the answers. Each round
-// reads what the one before did not, or what has changed since: so they become
-// short, also where the directory changes more often than it can be read whole.
+// directory returns when the names have not changed while the values were read:
+// an event would have come before the last of the answers. Each round reads only
+// what the one before did not, and what has changed since. So the rounds become
+// short, even if the directory changes faster than it can be read whole.
 func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]driver.Entry, error) {
 	for {
 		names, at, number, err := v.conn.namesSet(ctx, dir)
@@ -120,7 +120,7 @@ func (v *view) directory(ctx context.Context, dir string, generation uint64) ([]
 	}
 }
 
-// forget follows no longer what is not in the directory any more.
+// forget stops following the nodes that have left the directory.
 func (v *view) forget(dir string) {
 	for path := range v.followed {
 		name, child := strings.CutPrefix(path, dir+"/")
@@ -131,8 +131,8 @@ func (v *view) forget(dir string) {
 	}
 }
 
-// children reads those children of a directory that are not known as they are
-// now, and reports whether all were there; known are those that were.
+// children reads those children of a directory whose present state is not known.
+// It returns those that were there, and whether all were.
 func (v *view) children(ctx context.Context, dir string, names []string, generation uint64) (known map[string]seen, there bool, _ error) {
 	known = make(map[string]seen, len(names))
 	var missing []string
@@ -168,7 +168,7 @@ func (v *view) children(ctx context.Context, dir string, names []string, generat
 	return known, there, nil
 }
 
-// eachOf does the same with all names, some at a time, until it fails.
+// eachOf calls do with each name, some at a time, until one fails.
 func eachOf(names []string, do func(i int, name string) error) error {
 	errs := make([]error, together)
 	var all sync.WaitGroup

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// commonTimeout is the session timeout of the common reconnector. Nothing hangs
-	// on that session.
+	// commonTimeout is the session timeout of the common connection. Nothing
+	// depends on that session.
 	commonTimeout = 10 * time.Second
-	// commonProbe is how often the common connection is touched, and how long the
-	// answer may take.
+	// commonProbe is the pause between two touches of the common connection,
+	// and the time allowed for the answer.
 	commonProbe = 2 * time.Second
 
 	maxAttempt = 5 * time.Second
@@ -24,25 +24,25 @@ const (
 	maxPause   = 500 * time.Millisecond
 )
 
-// reconnector is a way to the ensemble: at most one connection at a time, made when it is
-// needed, to one server after the other until one answers.
+// reconnector keeps at most one connection at a time. It dials when a caller
+// needs one, one server after the other until one answers.
 type reconnector struct {
 	d     *Driver
 	ask   time.Duration
-	lease bool // there is no session after the first
+	lease bool // the first session is the only one
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	conn    *conn
-	session session // to be taken over by the next connection
-	lost    func()  // is told when a lease's session is gone
-	over    error   // why there will be no connection any more
+	session session // the next connection takes it over
+	lost    func()  // called when a lease's session is gone
+	over    error   // why there will be no further connection
 	dialing bool
 	waiters int
-	kept    time.Time // until then a connection that is lost is replaced unasked
+	kept    time.Time // until then a lost connection is replaced without a caller
 	next    int       // the server to try next
 	quick   time.Time // when the last connection was made
 	failure error     // why the last attempt failed
-	denials int       // counts refusals for good
+	denials int       // counts refusals that are final
 	changed chan struct{}
 }
 
@@ -50,14 +50,14 @@ func newReconnector(d *Driver, ask time.Duration, lease bool) *reconnector {
 	return &reconnector{d: d, ask: ask, lease: lease, next: rand.IntN(len(d.servers.addresses)), changed: make(chan struct{})}
 }
 
-// signal wakes who waits in up. The lock is held.
+// signal wakes the callers of up. The lock is held.
 func (n *reconnector) signal() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
 
-// up returns a connection that is up as far as is known, waiting for one until ctx
-// ends. Its errors mean that nothing was sent.
+// up returns a connection that is up as far as is known. It waits for one until
+// ctx ends. An error means that nothing was sent.
 func (n *reconnector) up(ctx context.Context) (*conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -98,7 +98,7 @@ func (n *reconnector) present() *conn {
 	return nil
 }
 
-// dial has a connection made, unless that is under way. The lock is held.
+// dial starts to connect, unless that is under way. The lock is held.
 func (n *reconnector) dial() {
 	if n.dialing || n.over != nil {
 		return
@@ -110,10 +110,10 @@ func (n *reconnector) dial() {
 	})
 }
 
-// connect tries one server after the other, as long as somebody waits for a
-// connection or the reconnector is kept. Each gets a part of the session's timeout, and
-// more with each round, for it may be far away. It returns whom to tell that
-// the session is gone, if it is.
+// connect tries one server after the other, as long as a caller waits or the
+// connection is kept. Each attempt may take a part of the session's timeout, and
+// more in each round, as a server may be far away. If the session is gone,
+// connect returns the function to call.
 func (n *reconnector) connect() (lost func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -143,13 +143,13 @@ func (n *reconnector) connect() (lost func()) {
 		s, timeout := n.session, n.patience(n.session, attempt)
 		n.mu.Unlock()
 		ctx, cancel := context.WithTimeout(n.d.life, timeout)
-		l, err := n.d.openConn(ctx, server, s, n.ask, !n.lease)
+		c, err := n.d.openConn(ctx, server, s, n.ask, !n.lease)
 		cancel()
 		if err != nil {
 			n.d.servers.free(server)
 		}
 		n.mu.Lock()
-		if n.settle(l, err) {
+		if n.finished(c, err) {
 			if errors.Is(n.over, driver.ErrSessionLost) {
 				return n.lost
 			}
@@ -158,8 +158,8 @@ func (n *reconnector) connect() (lost func()) {
 	}
 }
 
-// pause is the time to wait before an attempt: none until all servers have
-// been tried, or if the last connection lasted.
+// pause is the time before an attempt. There is none before all servers were
+// tried, or if the last connection lasted.
 func (n *reconnector) pause(attempt int) time.Duration {
 	if attempt == 0 && time.Since(n.quick) < time.Second {
 		return rand.N(2 * pauseBase)
@@ -167,7 +167,7 @@ func (n *reconnector) pause(attempt int) time.Duration {
 	return n.d.pause(attempt)
 }
 
-// pause is what it is for a reconnector, between the rounds through all servers.
+// pause is the time between two rounds through all servers.
 func (d *Driver) pause(attempt int) time.Duration {
 	round := attempt / len(d.servers.addresses)
 	if round == 0 || attempt%len(d.servers.addresses) != 0 {
@@ -180,21 +180,21 @@ func (d *Driver) pause(attempt int) time.Duration {
 func (n *reconnector) patience(s session, attempt int) time.Duration {
 	part := min(n.ask/4, 2*time.Second)
 	if n.lease && s.id != 0 {
-		part /= 2 // it is running out
+		part /= 2 // the session is running out
 	}
 	return min(part<<min(attempt/len(n.d.servers.addresses), 10), maxAttempt)
 }
 
-// settle takes note of how an attempt ended, and reports whether it was the
+// finished records the outcome of an attempt, and reports whether it was the
 // last. The lock is held.
-func (n *reconnector) settle(l *conn, err error) bool {
+func (n *reconnector) finished(c *conn, err error) bool {
 	switch {
 	case err == nil && (n.over != nil || n.d.life.Err() != nil):
-		n.d.servers.free(l.server)
-		l.discard(driver.ErrClosed)
+		n.d.servers.free(c.server)
+		c.discard(driver.ErrClosed)
 	case err == nil:
-		n.conn, n.session, n.failure, n.quick = l, l.session, nil, time.Now()
-		n.d.running.GoOn(func() { n.serve(l) })
+		n.conn, n.session, n.failure, n.quick = c, c.session, nil, time.Now()
+		n.d.running.GoOn(func() { n.serve(c) })
 	case errors.Is(err, errExpired) && n.lease:
 		n.over = fmt.Errorf("%w: %w", driver.ErrSessionLost, err)
 	case errors.Is(err, errExpired):
@@ -214,37 +214,36 @@ func (n *reconnector) settle(l *conn, err error) bool {
 	return true
 }
 
-// serve runs a connection to its end, and has the next one made if the
-// reconnector is kept.
-func (n *reconnector) serve(l *conn) {
+// serve runs a connection until it is lost, and replaces it if it is kept.
+func (n *reconnector) serve(c *conn) {
 	every, within := commonProbe, commonProbe
 	if n.lease {
-		every, within = n.d.pace(l.session.timeout)
+		every, within = n.d.pace(c.session.timeout)
 	}
 	var lost sync.WaitGroup
-	lost.Go(func() { n.replace(l) })
-	n.d.generations.admit(n.d, l)
-	l.run(every, within)
+	lost.Go(func() { n.replace(c) })
+	n.d.generations.admit(n.d, c)
+	c.run(every, within)
 	lost.Wait()
 }
 
-// replace waits for the end of a connection's connection. It does not wait for the
-// end of its client, which may take a moment.
-func (n *reconnector) replace(l *conn) {
-	<-l.net.down
-	n.d.servers.free(l.server)
+// replace waits until a connection is lost. It does not wait for the end of the
+// connection's client, which may take a moment.
+func (n *reconnector) replace(c *conn) {
+	<-c.net.down
+	n.d.servers.free(c.server)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.failure == nil {
-		n.failure = l.net.cause()
+		n.failure = c.net.cause()
 	}
-	if n.conn == l && time.Now().Before(n.kept) {
+	if n.conn == c && time.Now().Before(n.kept) {
 		n.dial()
 	}
 	n.signal()
 }
 
-// keep has connections replaced as soon as they are lost, until d has passed.
+// keep replaces lost connections at once until d has passed.
 func (n *reconnector) keep(d time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -253,7 +252,8 @@ func (n *reconnector) keep(d time.Duration) {
 	}
 }
 
-// drop closes the present connection, and makes no other unless it is asked for.
+// drop closes the present connection. The next one is made when a caller needs
+// it.
 func (n *reconnector) drop(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -263,7 +263,7 @@ func (n *reconnector) drop(why error) {
 	}
 }
 
-// finish closes the reconnector for good.
+// finish closes the connection, and makes no other.
 func (n *reconnector) finish(why error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -277,7 +277,7 @@ func (n *reconnector) finish(why error) {
 	n.signal()
 }
 
-// tell sets who is told when a server says that the session is gone.
+// tell sets the function to call when a server reports that the session is gone.
 func (n *reconnector) tell(lost func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -10,31 +10,31 @@ import (
 
 var errIdleWatches = errors.New("too many watches are set that nobody needs any more")
 
-// watchPoint is what one of ZooKeeper's watches is on: a node, whether it is there
-// and its data, or the names of its children.
+// watchPoint is the subject of a one-shot watch: whether a node exists and its
+// data, or the names of its children.
 type watchPoint struct {
 	path     string
 	children bool
 }
 
-// watchTable knows which watches are set on a connection, and who follows what. A
-// watch fires once; one that is set serves all who come to the same watchPoint, so
-// that watching again and again adds nothing at the server or in the client.
+// watchTable knows the watches on a connection to an old server, and their
+// followers. Such a watch fires once. While it is set it serves every follower
+// of its watch point, so watching again and again adds nothing at the server.
 type watchTable struct {
 	mu        sync.Mutex
-	last      uint64                            // number of the last watch
-	set       map[watchPoint]uint64             // those that are set, and did not fire yet
-	setting   map[watchPoint]*setting           // those that are asked for
+	last      uint64                            // the number of the last watch
+	set       map[watchPoint]uint64             // watches that are set and did not fire yet
+	setting   map[watchPoint]*setting           // watches that are asked for
 	followers map[string]map[*follower]struct{} // by path
 }
 
-// setting is a watch, or several, on their way to be set.
+// setting counts the requests under way that set a watch.
 type setting struct {
 	requests int
-	fired    bool // an event came meanwhile, perhaps theirs
+	fired    bool // an event came meanwhile
 }
 
-// follower is one who is told of events.
+// follower is woken by events.
 type follower struct{ news chan struct{} }
 
 func (r *watchTable) init() {
@@ -80,7 +80,7 @@ func (f *follower) tell() {
 	}
 }
 
-// follow has f told of events at path.
+// follow wakes f on events at path.
 func (r *watchTable) follow(f *follower, path string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,9 +99,8 @@ func (r *watchTable) unfollow(f *follower, path string) {
 	}
 }
 
-// number returns the number of the watch that is set at s, 0 if none is.
-// Numbers are not used again: as long as it is the same, nothing has happened
-// at s.
+// number returns the number of the watch that is set at s, 0 if none is. A
+// number is not used again: as long as it is the same, nothing has happened at s.
 func (r *watchTable) number(s watchPoint) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,8 +117,8 @@ func (r *watchTable) begin(s watchPoint) {
 	r.setting[s].requests++
 }
 
-// done is called when a watch at s was answered; ok says that it is set. It
-// returns its number, or 0 if it may have fired already.
+// done is called with the answer to a request for a watch at s; ok says that the
+// watch is set. It returns the watch's number, or 0 if it may have fired already.
 func (r *watchTable) done(s watchPoint, ok bool) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,8 +136,8 @@ func (r *watchTable) done(s watchPoint, ok bool) uint64 {
 	return r.set[s]
 }
 
-// crowded reports whether too many watches are idle. Two may be set at each
-// path that is followed.
+// crowded reports whether too many watches are idle. A path that is followed may
+// have two.
 func (r *watchTable) crowded() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,8 +152,8 @@ type watched[T any] struct {
 }
 
 // askAndSet makes a request that sets a watch at s if set says so of its
-// outcome. The bookkeeping is done when it is sent and when it is answered,
-// whether its caller still waits or not.
+// outcome. The table is updated when the request is sent and when it is
+// answered, whether the caller still waits or not.
 func askAndSet[T any](ctx context.Context, c *conn, s watchPoint, op int32, set func(error) bool, parse func(*reply) (T, error)) (watched[T], error) {
 	r := pathRequest(op, s.path, true)
 	var number uint64
@@ -177,8 +176,7 @@ func askAndSet[T any](ctx context.Context, c *conn, s watchPoint, op int32, set 
 	return watched[T]{value, number}, err
 }
 
-// there is what sets a watch where the node is there, anyway where it is
-// answered.
+// A request sets a watch if the node is there, or in any case.
 func there(err error) bool  { return err == nil }
 func anyway(err error) bool { return err == nil || errors.Is(err, zk.ErrNoNode) }
 
@@ -200,8 +198,8 @@ func (c *conn) children(ctx context.Context, dir string) (children, error) {
 	return replies[0].children()
 }
 
-// nodeSet returns a node with a watch set that fires when it changes, goes, or
-// comes to be.
+// nodeSet returns a node, with a watch set that fires when the node is changed,
+// deleted or created.
 func (c *conn) nodeSet(ctx context.Context, path string) (watched[node], error) {
 	s := watchPoint{path: path}
 	for {
@@ -217,18 +215,18 @@ func (c *conn) nodeSet(ctx context.Context, path string) (watched[node], error) 
 		if err != nil || e.value == nil {
 			return watched[node]{number: e.number}, err
 		}
-		// It has come to be since.
+		// It was created since.
 	}
 }
 
-// existsSet returns a node's stat, if it is there, with a watch set in either case. It
-// is asked only where none was set a moment ago.
+// existsSet returns a node's stat, if it is there, with a watch set in either
+// case.
 func (c *conn) existsSet(ctx context.Context, path string) (watched[*zk.Stat], error) {
 	return askAndSet(ctx, c, watchPoint{path: path}, opExists, anyway, (*reply).exists)
 }
 
-// namesSet returns the names in a directory with a watch set that fires when
-// they change or, where there is no directory, when there is.
+// namesSet returns the names in a directory, with a watch set that fires when
+// they change. If there is no directory, the watch fires when it is created.
 func (c *conn) namesSet(ctx context.Context, dir string) (names []string, at watchPoint, number uint64, _ error) {
 	at = watchPoint{path: dir, children: true}
 	for {
