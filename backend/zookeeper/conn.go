@@ -13,8 +13,8 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// maxRequests bounds the requests under way on a connection, and so the
-// goroutines that wait for answers which nobody waits for any more.
+// maxRequests bounds the requests under way on a connection, abandoned ones
+// included.
 const maxRequests = 64
 
 // conn is one connection to a server, shared by the adapter and a zk client of
@@ -46,10 +46,10 @@ type conn struct {
 // errConnLost is why a request was not sent, or not answered.
 var errConnLost = errors.New("the connection was lost")
 
-// openConn connects to a server, with the session s, or with a new one if s
-// has no id. Where probe is set and it is not known whether the server knows
-// the operations of 3.6, it is asked before anything else. One that does not
-// closes the connection, but keeps the session.
+// openConn connects to a server, with the session s, or with a new one if s has
+// no id. With probe set it first asks the server whether it knows the operations
+// of 3.6, unless that is known. An old server then closes the connection and
+// keeps the session.
 func (d *Driver) openConn(ctx context.Context, server string, s session, ask time.Duration, probe bool) (*conn, error) {
 	for {
 		c, err := d.greetedConn(ctx, server, s, ask)
@@ -130,13 +130,13 @@ func (d *Driver) connect(ctx context.Context, server string) (conn, raw net.Conn
 	return secure, raw, nil
 }
 
-// quiet is the zk client's logger: the driver returns the client's errors.
+// quiet is the zk client's logger. The driver returns the client's errors.
 type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// oneServer lets a zk client connect once, and wait after that until it is
-// closed.
+// oneServer lets a zk client connect once. After that the client waits until it
+// is closed.
 type oneServer struct {
 	address string
 	asked   int
@@ -147,8 +147,8 @@ func (*oneServer) Init([]string) error { return nil }
 func (*oneServer) Len() int            { return 1 }
 func (*oneServer) Connected()          {}
 
-// Next tells the client, from its second call on, that all servers have been
-// tried: it then refuses what it has not sent, and pauses.
+// Next tells the client, from the second call on, that all servers were tried.
+// The client then refuses what it has not sent, and pauses.
 func (o *oneServer) Next() (address string, again bool) {
 	if o.asked++; o.asked == 2 {
 		close(o.idle)
@@ -225,9 +225,8 @@ func (c *conn) discard(why error) {
 	c.d.running.GoOn(c.finish)
 }
 
-// finish ends the zk client, whose connection is closed. Close wants an answer
-// to a last request, for a second at most, and the client gives it one only
-// while it pauses.
+// finish ends the zk client of a closed connection. Its Close waits up to a second
+// for the answer to a last request, and gets one only while the client pauses.
 func (c *conn) finish() {
 	<-c.written
 	<-c.host.idle
@@ -238,8 +237,8 @@ func (c *conn) finish() {
 }
 
 // run observes the connection until it is closed, and then ends the client. It
-// touches the server when nothing was answered for every, and gives up a
-// connection on which that is not answered within a while.
+// touches the server if nothing was answered for every. It closes a connection on
+// which a touch is not answered within within.
 func (c *conn) run(every, within time.Duration) {
 	stop := context.AfterFunc(c.d.life, func() { c.net.kill(driver.ErrClosed) })
 	defer stop()
@@ -275,11 +274,11 @@ func (c *conn) touch(within time.Duration) {
 	c.acks.add(began)
 }
 
-// ask makes one request of the client and waits for the answer until ctx ends
-// or the connection is lost. sent is false if it certainly did not leave. The
-// client's calls know no contexts: one whose caller has left waits on its
-// goroutine until it is answered or the connection is given up, and holds one
-// of the connection's slots until then.
+// ask makes one request through the client, and waits for the answer until ctx
+// ends or the connection is lost. sent is false if the request certainly did not
+// leave. The client's calls have no contexts. A call that was abandoned waits on
+// its goroutine until it is answered or the connection is lost, and holds one of
+// the connection's slots until then.
 func ask[T any](ctx context.Context, c *conn, call func(*zk.Conn) (T, error)) (answer T, sent bool, _ error) {
 	select {
 	case <-ctx.Done():
@@ -297,8 +296,8 @@ func ask[T any](ctx context.Context, c *conn, call func(*zk.Conn) (T, error)) (a
 		defer func() { <-c.slots }()
 		answer, err := call(c.client)
 		if errors.Is(err, zk.ErrSessionExpired) || errors.Is(err, zk.ErrSessionMoved) {
-			// It has ended, or another connection has it: an attempt of ours
-			// that was given up may have been served late.
+			// The session has ended, or another connection has taken it over:
+			// a server may have served an abandoned attempt late.
 			c.net.kill(err)
 		}
 		done <- outcome{answer, err}
@@ -311,12 +310,11 @@ func ask[T any](ctx context.Context, c *conn, call func(*zk.Conn) (T, error)) (a
 	}
 }
 
-// quorum is a request that the server answers when it has had a commit of
-// nothing agreed upon by a quorum, and has applied all that came before it.
-// Sync would not do: a leader that was deposed and does not know it yet answers
-// it alone.
+// quorum is a request that the server answers when a quorum has agreed to a
+// commit of nothing, and the server has applied everything before it. Sync is
+// not enough: a deposed leader that does not know it yet answers it alone.
 //
-// The ack log notes what the answer proves, also when nobody waits any more.
+// The ack log records what the answer proves, even if nobody waits any more.
 func (c *conn) quorum() request {
 	began := time.Now()
 	credited, ok := c.acks.credit(began)

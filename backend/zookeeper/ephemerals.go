@@ -20,8 +20,8 @@ const (
 	recountAfter = 10 * time.Second
 )
 
-// ephemerals are the paths that a session's commits have created, as far as is
-// known: those in doubt are among them, and those that others have deleted.
+// ephemerals are the paths that a session's commits have created. They include
+// creations in doubt, and nodes that others have deleted since.
 type ephemerals struct {
 	mu      sync.Mutex
 	size    int
@@ -43,8 +43,7 @@ func created(txn driver.Txn) []string {
 	return paths
 }
 
-// add adds paths, unless they would be too many. It returns those that were
-// not there.
+// add adds paths, unless that would be too many. It returns those that are new.
 func (e *ephemerals) add(paths []string) (added []string, ok bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -68,8 +67,8 @@ func (e *ephemerals) add(paths []string) (added []string, ok bool) {
 	return added, true
 }
 
-// settle notes that the commit that creates paths is over. Those that it added
-// are gone if it surely was not applied.
+// settle ends a commit that creates paths. It removes the added paths if the
+// commit surely was not applied.
 func (e *ephemerals) settle(paths, added []string, applied bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -83,7 +82,7 @@ func (e *ephemerals) settle(paths, added []string, applied bool) {
 	}
 }
 
-// deleted notes that paths were deleted.
+// deleted removes paths that were deleted.
 func (e *ephemerals) deleted(paths []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -100,8 +99,8 @@ func (e *ephemerals) remove(paths []string) {
 	}
 }
 
-// settled are the paths with no commit under way, if it is time to ask the
-// servers for them.
+// settled returns the paths without a commit under way, if it is time to check
+// them at the servers.
 func (e *ephemerals) settled() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -119,9 +118,9 @@ func (e *ephemerals) settled() []string {
 	return paths
 }
 
-// reserve counts what a commit creates under the lease, and refuses what would
-// be too much. Before it does it asks the servers which of the paths are there:
-// others may have deleted some.
+// reserve counts the paths that a commit creates under the lease. If they are too
+// many it first asks the servers which paths still exist, as others may have
+// deleted some. Then it refuses the commit.
 func (l *lease) reserve(ctx context.Context, paths []string) (added []string, _ error) {
 	added, ok := l.ephemerals.add(paths)
 	if !ok {
@@ -137,7 +136,7 @@ func (l *lease) reserve(ctx context.Context, paths []string) (added []string, _ 
 	return added, nil
 }
 
-// recount asks the servers which paths are there.
+// recount removes the paths that no longer exist at the servers.
 func (l *lease) recount(ctx context.Context) error {
 	paths := l.ephemerals.settled()
 	if len(paths) == 0 {

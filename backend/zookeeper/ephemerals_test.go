@@ -68,7 +68,7 @@ func TestTooManyEphemerals(t *testing.T) {
 	}
 	l.ephemerals.counted = time.Now().Add(-recountAfter)
 	wantErr(t, "and another", create(fit+1), driver.ErrTooLarge)
-	// What it deletes itself is not counted either.
+	// A key that the driver deleted itself is not counted either.
 	d.deleted(driver.Txn{Ops: []driver.Op{driver.Delete(key(7), driver.Version{})}})
 	if err := create(fit + 1); err != nil {
 		t.Errorf("one more, after a delete: %v", err)

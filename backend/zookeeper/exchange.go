@@ -40,7 +40,7 @@ type waiting struct {
 	at       int
 }
 
-// exchange is some requests that are sent together. It holds one of the
+// exchange is a group of requests that are sent together. It holds one of the
 // connection's slots until the last of them is answered.
 type exchange struct {
 	replies []reply
@@ -48,11 +48,12 @@ type exchange struct {
 	done    chan struct{}
 }
 
-// exchange sends requests in one write, and waits for all answers until ctx
-// ends or the connection is lost. The server answers them in their order, and
-// what stands behind a write of its session waits for that write.
+// exchange sends requests in one write, and waits for all answers until ctx ends
+// or the connection is lost. The server answers them in their order. A request
+// behind a write of the same session waits for that write.
 //
-// The answers are there only if err is nil; what a server refused is in them.
+// The replies are valid only if the error is nil. A refusal by the server is in
+// its reply.
 func (c *conn) exchange(ctx context.Context, requests ...request) ([]reply, error) {
 	select {
 	case <-ctx.Done():
@@ -95,8 +96,8 @@ func (c *conn) exchangeAll(ctx context.Context, requests []request) ([]reply, er
 	return all, nil
 }
 
-// post sends a request whose answer nobody waits for. It reports false where
-// there is no slot for it.
+// post sends a request without waiting for its answer. It reports false if there
+// is no slot for the request.
 func (c *conn) post(r request) bool {
 	select {
 	case c.slots <- struct{}{}:
@@ -107,8 +108,7 @@ func (c *conn) post(r request) bool {
 	}
 }
 
-// send gives the requests their numbers and has them written. The caller holds
-// a slot.
+// send numbers the requests and queues them for writing. The caller holds a slot.
 func (c *conn) send(requests []request) *exchange {
 	x := &exchange{replies: make([]reply, len(requests)), left: len(requests), done: make(chan struct{})}
 	c.exchanges.mu.Lock()
@@ -126,7 +126,7 @@ func (c *conn) send(requests []request) *exchange {
 		frames = binary.BigEndian.AppendUint32(frames, uint32(8+len(r.body)))
 		frames = append(appendInt(appendInt(frames, c.exchanges.last), r.op), r.body...)
 	}
-	c.exchanges.out <- frames // each exchange has a slot, so there is room
+	c.exchanges.out <- frames // there is room, as each exchange has a slot
 	return x
 }
 
@@ -168,15 +168,15 @@ func (c *conn) answered(number int32, r reply) {
 	}
 }
 
-// inspect gives the connection up where an answer says that it is of no use.
+// inspect closes the connection if an answer says that it is of no further use.
 func (c *conn) inspect(sent request, r *reply) {
 	switch err := r.failure(); {
 	case errors.Is(err, errFrameTooLarge):
 		c.d.reads.shrink()
 		c.net.kill(err)
 	case errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):
-		// It has ended, or another connection has it: an attempt of ours that
-		// was given up may have been served late.
+		// The session has ended, or another connection has taken it over: a
+		// server may have served an abandoned attempt late.
 		c.net.kill(err)
 	case r.code == codeUnimplemented, sent.op == opAddWatch && r.code != 0:
 		// From before 3.6, or with a watch manager that has no recursive

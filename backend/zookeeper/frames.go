@@ -50,8 +50,8 @@ type request struct {
 	body []byte
 	// sent, if set, is called once the request is on its way.
 	sent func()
-	// answered, if set, is called with the answer before anything that came
-	// after it is looked at, whether the caller still waits or not.
+	// answered, if set, is called with the answer before the next frame is
+	// read, whether the caller still waits or not.
 	answered func(*reply)
 }
 
@@ -61,8 +61,8 @@ type reply struct {
 	body []byte
 	err  error // why there is none
 
-	events   []treeEvent // what a subscriber was told between the answer before and this one
-	overflow bool        // and that some of it was dropped
+	events   []treeEvent // the subscriber's events before this answer (see marked)
+	overflow bool        // some of them were dropped
 }
 
 // failure is why the server refused a request, nil if it did not.
@@ -144,7 +144,7 @@ func removeWatchesRequest(path string) request {
 	return request{op: opRemoveWatches, body: appendInt(appendString(nil, path), watchAny)}
 }
 
-// decoder takes an answer apart. Once something is missing all is zero, and bad
+// decoder decodes an answer. Once bytes are missing every result is zero, and bad
 // is set.
 type decoder struct {
 	b   []byte
@@ -204,7 +204,7 @@ func (d *decoder) stat() *zk.Stat {
 	}
 }
 
-// end reports whether all was there, and nothing else.
+// end reports whether nothing was missing and nothing is left.
 func (d *decoder) end() error {
 	if d.bad || len(d.b) > 0 {
 		return errMalformed
@@ -212,7 +212,7 @@ func (d *decoder) end() error {
 	return nil
 }
 
-// node is what a node shows.
+// node is a node as it was read.
 type node struct {
 	data  []byte
 	stat  *zk.Stat

@@ -10,7 +10,7 @@ import (
 	"sync"
 )
 
-// maxFrame bounds an answer. What is larger is not read.
+// maxFrame bounds an answer. The connection does not read a larger one.
 const maxFrame = 32 << 20
 
 var (

@@ -43,7 +43,7 @@ func TestRenewCredits(t *testing.T) {
 	if want := 4*time.Second - began.Sub(c.began); !near(want) {
 		t.Errorf("the first renewal is valid for %v, want %v: from the handshake", validFor, want)
 	}
-	// What was acknowledged a tick ago counts as soon as there is such.
+	// A request that was acknowledged a tick ago counts as soon as there is one.
 	old := time.Now().Add(-500 * time.Millisecond)
 	acks.mu.Lock()
 	acks.acks = []ack{{old.Add(-time.Second), old.Add(-time.Second)}, {old, old}, {old.Add(400 * time.Millisecond), old.Add(400 * time.Millisecond)}}

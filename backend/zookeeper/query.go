@@ -4,7 +4,7 @@ import "sync/atomic"
 
 const (
 	// maxBatch and minBatch bound the nodes that one request asks for. It
-	// begins with the most, and becomes less when an answer exceeds maxFrame.
+	// begins with the maximum, and is reduced when an answer exceeds maxFrame.
 	maxBatch = 1024
 	minBatch = 16
 	// maxRequestBytes bounds a request, well below the servers' jute.maxbuffer.

@@ -42,8 +42,7 @@ func (d *Driver) read(ctx context.Context, targets []driver.Target) ([][]driver.
 	return r.states, nil
 }
 
-// reading is a Read under way: of the first targets, done of them, the states
-// are known.
+// reading is a Read under way. The states of the first done targets are known.
 type reading struct {
 	c          *conn
 	generation uint64
@@ -52,9 +51,9 @@ type reading struct {
 	done       int
 }
 
-// exchange asks for the names in the directories and the values of the keys,
-// and then for the values in the directories. It ends where a state does not
-// hold: that one and those behind it are asked for again.
+// exchange asks for the names in the directories and the values of the keys, and
+// then for the values in the directories. If the state of a target does not
+// hold, exchange leaves that target and those behind it for the next call.
 func (r *reading) exchange(ctx context.Context, first []request) error {
 	targets := r.targets[r.done:]
 	if !slices.ContainsFunc(targets, func(t driver.Target) bool { return t.Dir }) {
@@ -123,17 +122,17 @@ func (r *reading) add(paths []string, nodes []node) {
 	r.done++
 }
 
-// part is what the first exchange has shown of a target.
+// part is the result of the first exchange for one target.
 type part struct {
-	key      []node   // of a key, where it is not to be read again
+	key      []node   // of a key that need not be read again
 	names    children // of a directory
-	compared bool     // the directory is, with what it was
+	compared bool     // whether the directory is to be compared
 	paths    []string // to be read in the second exchange
 }
 
-// parts takes the first answers. What is behind a directory that has names has
-// to be newer than their values. So a key there is read again, and of a
-// directory it is asked whether it has changed since it was listed.
+// parts takes the first answers. Targets behind a directory that has names must
+// be newer than its values. So a key there is read again, and a directory there
+// is compared with its state when it was listed.
 func (r *reading) parts(replies []reply) ([]part, error) {
 	parts := make([]part, len(replies))
 	behind := false
@@ -165,7 +164,7 @@ func (r *reading) parts(replies []reply) ([]part, error) {
 	return parts, nil
 }
 
-// values reads what is missing in parts.
+// values reads the nodes that parts still need.
 func (r *reading) values(ctx context.Context, parts []part) error {
 	var paths []string
 	for _, p := range parts {
@@ -204,8 +203,9 @@ func (r *reading) values(ctx context.Context, parts []part) error {
 	return nil
 }
 
-// holds reports whether the nodes are those that had the names in the directory
-// when these were listed: each is there, and was not created since.
+// holds reports whether the nodes are those that had the names when the
+// directory was listed: each exists, and was not created since. So no child is
+// newer than the directory's last change.
 func holds(found children, nodes []node) bool {
 	for _, n := range nodes {
 		if !n.there || n.stat.Czxid > found.stat.Pzxid {
@@ -215,8 +215,7 @@ func holds(found children, nodes []node) bool {
 	return true
 }
 
-// unchanged reports whether a directory has the names that it had when they
-// were listed.
+// unchanged reports whether a directory has the same names as when it was listed.
 func unchanged(found children, now node) bool {
 	if !found.there || !now.there {
 		return found.there == now.there

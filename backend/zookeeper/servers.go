@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// oldFor is how long a server that refused an operation of 3.6 is not
-	// asked again. It may be upgraded.
+	// oldFor is the time before a server that refused an operation of 3.6 is
+	// asked again. It may have been upgraded.
 	oldFor = time.Hour
-	// brokenFor is the same for one that closed the connection without a word,
-	// which may have had another reason.
+	// brokenFor is the same for a server that closed the connection without an
+	// answer. It may have had another reason.
 	brokenFor = time.Minute
 )
 
@@ -20,7 +20,7 @@ type servers struct {
 
 	mu     sync.Mutex
 	modern map[string]bool      // knows the operations of 3.6
-	until  map[string]time.Time // does not, as far as is known until then
+	until  map[string]time.Time // does not know them, as far as is known until then
 	taken  map[string]int       // connections of this driver, those being made included
 }
 
@@ -47,7 +47,7 @@ func (s *servers) new(server string) {
 	s.modern[server] = true
 }
 
-// old notes that a server is from before 3.6.
+// old records that a server is from before 3.6.
 func (s *servers) old(server string, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,10 +55,10 @@ func (s *servers) old(server string, d time.Duration) {
 	s.until[server] = time.Now().Add(d)
 }
 
-// take returns the next server to try, from the given one on, and notes that
-// a connection to it is being made. It leaves out those that were tried. Where
-// it can it returns one that the driver has no other connection to: a server
-// that fails or falls silent is to cost one connection and not both.
+// take returns the next server to try, from the index next on, and counts a
+// connection to it. It leaves out the servers that were tried. It prefers a
+// server without another connection of this driver, so that a server that fails
+// or falls silent costs one connection and not both.
 func (s *servers) take(next int, tried map[string]bool) (server string, after int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +84,7 @@ func (s *servers) take(next int, tried map[string]bool) (server string, after in
 	return server, best + 1
 }
 
-// free notes that a connection is gone, or was not made.
+// free takes back the count of take when the connection is lost or was not made.
 func (s *servers) free(server string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

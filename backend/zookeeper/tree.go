@@ -15,12 +15,12 @@ const maxMisses = 3
 
 // treeWatch follows a directory by one recursive watch.
 //
-// It lists the names once, reads the values, and from then on applies events,
-// one by one, in the order of the stream. The value of a child that was created
-// or changed is read, together with the directory itself, whose stat counts the
-// changes of its children: if the count is that of the events, the names are
-// those of the instant of that read, with nothing of a commit left out. If it is
-// not, or an event does not fit what is known, everything is read again.
+// It lists the names once, reads the values, and then applies events one by one,
+// in the order of the stream. It reads the children that were created or changed
+// together with the directory itself. The directory's stat counts the creations
+// and deletions of its children. If the events are as many, the names are those
+// of the instant of that read, and no commit is shown in part. Otherwise, or if
+// an event contradicts the known names, the watch reads everything again.
 type treeWatch struct {
 	dir     string
 	deliver func([]driver.Entry)
@@ -29,24 +29,24 @@ type treeWatch struct {
 	sub *subscriber
 
 	names  map[string]*child
-	there  bool  // the directory is
-	count  int32 // of changes of the children, as the directory's stat has it
-	pzxid  int64 // of the last of them
-	agreed bool  // the names are those of the instant of the last count
-	doubt  bool  // everything has to be read again
-	misses int   // reads in a row that did not agree
-	listed int   // lists in a row that did not lead to a state
+	there  bool  // whether the directory exists
+	count  int32 // creations and deletions of children, as the directory's stat counts them
+	pzxid  int64 // the zxid of the last of them
+	agreed bool  // the names are those of the instant of the last stat
+	doubt  bool  // everything must be read again
+	misses int   // reads in a row that did not agree with the events
+	listed int   // lists in a row without a complete state after them
 }
 
-// child is a node in a directory as it was read.
+// child is a node in a directory as it was read last.
 type child struct {
 	entry driver.Entry
 	key   bool
 	czxid int64
-	stale bool // it was not read, or changed since
+	stale bool // it was not read, or it has changed since
 }
 
-// attach begins anew on a connection. The names that are known are read
+// attach starts again on a new connection. The children that are known are read
 // together with the list.
 func (w *treeWatch) attach(c *conn) *subscriber {
 	w.c, w.sub = c, c.trees.subscribe(w.dir)
@@ -56,11 +56,11 @@ func (w *treeWatch) attach(c *conn) *subscriber {
 
 func (w *treeWatch) detach() { w.c.trees.unsubscribe(w.sub) }
 
-// refresh has everything read again.
+// refresh makes the next look read everything again.
 func (w *treeWatch) refresh() { w.doubt = true }
 
-// look delivers the state after the events that have come. first is sent in
-// front of what is read.
+// look delivers the state after the events so far. It sends first in front of its
+// own requests.
 func (w *treeWatch) look(ctx context.Context, generation uint64, first ...request) error {
 	w.apply(w.c.trees.take(w.sub))
 	for {
@@ -92,8 +92,8 @@ func (w *treeWatch) look(ctx context.Context, generation uint64, first ...reques
 	}
 }
 
-// list sets the watch, lists the names, and reads the values of those that are
-// known already, all at once.
+// list sets the watch, lists the names, and reads the children that are known
+// already, in one exchange.
 func (w *treeWatch) list(ctx context.Context, generation uint64, first ...request) error {
 	w.listed++
 	requests := append(first, addWatchRequest(w.dir), w.c.trees.marked(w.sub, pathRequest(opGetChildren2, w.dir, false)))
@@ -119,7 +119,7 @@ func (w *treeWatch) list(ctx context.Context, generation uint64, first ...reques
 	if err != nil {
 		return err
 	}
-	// What came before this answer is in it.
+	// This answer includes the events before it.
 	before := w.names
 	w.names = make(map[string]*child, len(found.names))
 	for _, name := range found.names {
@@ -138,7 +138,7 @@ func (w *treeWatch) list(ctx context.Context, generation uint64, first ...reques
 	return w.takeAll(replies[head:], batches, generation)
 }
 
-// read reads what is stale, and the directory's stat.
+// read reads the stale children and the directory's stat.
 func (w *treeWatch) read(ctx context.Context, generation uint64) error {
 	var stale []string
 	for name, ch := range w.names {
@@ -158,8 +158,8 @@ func (w *treeWatch) read(ctx context.Context, generation uint64) error {
 	return w.takeAll(replies, batches, generation)
 }
 
-// batches are the requests for children, if there are any, the directory
-// itself last.
+// batches are the requests for children and, behind them, for the directory
+// itself. Without names there are none.
 func (w *treeWatch) batches(names []string) (batches [][]string, requests []request) {
 	if len(names) == 0 {
 		return nil, nil
@@ -186,13 +186,12 @@ func (w *treeWatch) takeAll(replies []reply, batches [][]string, generation uint
 	return nil
 }
 
-// take goes on by one answer. Where it brings the last values of the state that
-// was known when it was asked for, that one is delivered before the events that
-// came meanwhile are applied: so a directory that changes all the time is shown
-// all the same.
+// take applies one answer and the events before it. If the answer completes the
+// state that was known when the request was sent, take delivers that state before
+// it applies the events. So a directory that changes all the time is still shown.
 func (w *treeWatch) take(r *reply, paths []string, nodes []node, generation uint64) {
 	var self *node
-	gone := make(map[string]*child) // though it was among the names
+	gone := make(map[string]*child) // children that were among the names
 	for i, path := range paths {
 		if path == w.dir {
 			self = &nodes[i]
@@ -214,7 +213,7 @@ func (w *treeWatch) take(r *reply, paths []string, nodes []node, generation uint
 	w.apply(r.events, r.overflow)
 	agrees := self == nil || w.compare(*self)
 	for name, ch := range gone {
-		agrees = agrees && w.names[name] != ch // or an event has said so
+		agrees = agrees && w.names[name] != ch // unless an event has removed it
 	}
 	if agrees {
 		w.misses = 0
@@ -223,14 +222,14 @@ func (w *treeWatch) take(r *reply, paths []string, nodes []node, generation uint
 	}
 }
 
-// apply takes account of events.
+// apply applies events to the names.
 func (w *treeWatch) apply(events []treeEvent, overflow bool) {
 	w.doubt = w.doubt || overflow
 	for _, e := range events {
 		ch, known := w.names[e.name]
 		switch {
 		case e.name == "" && e.kind == zk.EventNodeDataChanged:
-			// Of the directory itself, which is no key.
+			// The directory itself is no key.
 		case e.name == "", known == (e.kind == zk.EventNodeCreated), !w.there:
 			w.doubt = true
 		case e.kind == zk.EventNodeDataChanged:
@@ -247,7 +246,7 @@ func (w *treeWatch) apply(events []treeEvent, overflow bool) {
 	}
 }
 
-// compare finds out whether the names are those of the instant at which the
+// compare reports whether the names are those of the instant at which the
 // directory's stat was read.
 func (w *treeWatch) compare(self node) bool {
 	switch {
@@ -268,9 +267,9 @@ func (w *treeWatch) compare(self node) bool {
 	return w.agreed
 }
 
-// complete reports whether what is known is a state: the names are of one
-// instant, each has a value, and each node is the one that had the name then.
-// One that is newer than the directory's last change is another.
+// complete reports whether the known children are a state: the names are of one
+// instant, each has a value, and each node is the one that had the name then. A
+// node that is newer than the directory's last change is a different one.
 func (w *treeWatch) complete() bool {
 	if !w.agreed || w.doubt {
 		return false
@@ -303,8 +302,8 @@ type leafWatch struct {
 	sub *subscriber
 
 	entries []driver.Entry
-	stale   bool // it has to be read
-	unset   bool // and the watch to be set
+	stale   bool // the key must be read
+	unset   bool // the watch must be set
 }
 
 func (w *leafWatch) attach(c *conn) *subscriber {
@@ -317,8 +316,7 @@ func (w *leafWatch) detach() { w.c.trees.unsubscribe(w.sub) }
 
 func (w *leafWatch) refresh() { w.stale, w.unset = true, true }
 
-// apply takes account of events. Of a node that is gone there is nothing to
-// read.
+// apply applies events. After a deletion there is nothing to read.
 func (w *leafWatch) apply(events []treeEvent, overflow bool) {
 	w.stale = w.stale || overflow
 	for _, e := range events {
@@ -372,8 +370,8 @@ func (w *leafWatch) look(ctx context.Context, generation uint64, first ...reques
 	return nil
 }
 
-// breathe lets some changes come together before they are read, more of them
-// each time.
+// breathe pauses so that several changes are read together. The pause grows with
+// times.
 func breathe(ctx context.Context, times int) error {
 	timer := time.NewTimer(min(time.Millisecond<<min(times-1, 10), time.Second))
 	defer timer.Stop()

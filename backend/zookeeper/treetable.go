@@ -8,12 +8,11 @@ import (
 )
 
 const (
-	// maxEvents bounds the events that wait for one subscriber. One that is
-	// further behind reads everything again.
+	// maxEvents bounds the events that wait for one subscriber. A subscriber
+	// that is further behind reads everything again.
 	maxEvents = 4096
 	// maxIdle bounds the watches that are set at the server and that nobody
-	// needs any more. Where there are more the connection is given up for a
-	// new one.
+	// needs any more. If there are more, the connection is replaced.
 	maxIdle = 1 << 10
 )
 
@@ -32,17 +31,17 @@ type subscriber struct {
 	overflow bool
 }
 
-// treeTable knows who subscribes to what on a connection to a modern server.
+// treeTable holds the subscribers on a connection to a modern server, by path.
 //
-// All watches on such a connection are recursive and persistent: servers before
-// 3.9 keep one mode for all watches of a client on a path, so that one of
-// another kind would end a recursive one.
+// All watches on such a connection are recursive and persistent. Servers before
+// 3.9 keep one mode for all watches of a client on a path, so a watch of another
+// kind would end a recursive one.
 type treeTable struct {
 	c *conn
 
 	mu          sync.Mutex
 	subscribers map[string]map[*subscriber]struct{} // by path
-	idle        int                                 // watches that could not be taken back
+	idle        int                                 // watches that could not be removed
 }
 
 func (t *treeTable) init(c *conn) {
@@ -50,8 +49,8 @@ func (t *treeTable) init(c *conn) {
 	t.subscribers = make(map[string]map[*subscriber]struct{})
 }
 
-// event passes an event on. The server sends NodeChildrenChanged for watches
-// of another kind; under a recursive one the child's own event says more.
+// event passes an event on. It ignores NodeChildrenChanged, which a server sends
+// for watches of another kind: the child's own event says more.
 func (t *treeTable) event(e zk.Event) {
 	switch e.Type {
 	case zk.EventNodeCreated, zk.EventNodeDeleted, zk.EventNodeDataChanged:
@@ -98,9 +97,9 @@ func (t *treeTable) subscribe(path string) *subscriber {
 	return s
 }
 
-// unsubscribe ends a subscription, and takes the watch back if it was the last.
-// That is sent under the lock, so that it cannot overtake the watch of a
-// subscriber that comes next.
+// unsubscribe ends a subscription. If it was the last one of its path, the watch
+// is removed at the server. The request is sent under the lock, so it cannot
+// overtake the watch of the next subscriber.
 func (t *treeTable) unsubscribe(s *subscriber) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -126,8 +125,8 @@ func (t *treeTable) take(s *subscriber) (events []treeEvent, overflow bool) {
 	return events, overflow
 }
 
-// marked returns the request with what s was told up to its answer noted in
-// that answer: so the order of the stream is kept.
+// marked returns a request whose answer contains the events that s was told
+// before it. So the order of the stream is kept.
 func (t *treeTable) marked(s *subscriber, r request) request {
 	r.answered = func(answer *reply) { answer.events, answer.overflow = t.take(s) }
 	return r

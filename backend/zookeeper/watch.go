@@ -36,12 +36,12 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	}
 }
 
-// relist is how often everything that is watched is read again, whether there
-// was an event or not.
+// relist is the pause between two complete reads of what is watched, with or
+// without events.
 const relist = 10 * time.Minute
 
-// watch is what a Watch does on a connection to a modern server: it goes on
-// from connection to connection.
+// watch is the state of a Watch on modern servers. It continues from connection
+// to connection.
 type watch interface {
 	attach(c *conn) *subscriber
 	detach()
