@@ -53,6 +53,11 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if timed, ok := d.(driver.Timed); ok {
+		if err := timed.CheckTiming(opts.TTL, opts.margin(opts.TTL)); err != nil {
+			return nil, fmt.Errorf("Options.Margin: %w", err)
+		}
+	}
 	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/", closed: make(chan struct{})}
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.sessions.init(s)
