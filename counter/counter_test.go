@@ -258,6 +258,7 @@ func TestPushedOutEntryIsNotGuessed(t *testing.T) {
 			p.add(t, 1, 1)
 			q.add(t, 1, 2)
 			p.add(t, 1, 3)
+			p.add(t, 0, 3) // p finds itself alone, and reads no more before a commit
 			fault := faults.Fault{LandLater: time.Hour}
 			if landed {
 				fault = faults.Fault{LoseReply: true}
