@@ -158,7 +158,7 @@ func (c *Counter) evaluate(now bool) (value int64, send bool) {
 func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err error) {
 	c.sent = c.base.with(entry{Writer: c.writer, Seq: c.seq, Result: value}, c.limit)
 	c.turns.mark(&c.sent)
-	op := driver.Create(c.key, encode(c.sent))
+	op := driver.Create(c.key, encode(&c.sent))
 	if c.base.exists() {
 		op = driver.Put(c.key, op.Value, c.base.version)
 	}
