@@ -12,7 +12,7 @@
 // # How a Counter settles what is in doubt
 //
 // The reply to a commit can be lost, and a commit whose caller gave up can land
-// at any later time. Whoever then simply adds again counts twice. A Counter
+// at any later time. A process that then simply adds again counts twice. A Counter
 // keeps in its one document, beside the value, what each writer that wrote
 // lately has done: the number of its last commit and the value after it. Every
 // commit is conditioned on the document being the one it was made from. When

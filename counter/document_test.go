@@ -7,7 +7,8 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// What stands in the store: no version may change it without another format.
+// The documents as they are stored: no version may change them without another
+// format.
 // The shards of a Tally are like a Counter's document.
 func TestGoldenDocuments(t *testing.T) {
 	doc := counterDocument{Value: -7, Dropped: 2, Recent: []entry{{Writer: "W", Seq: 5, Result: -7}, {Writer: "V", Seq: 1, Result: 3}}}

@@ -8,15 +8,15 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// Counters of several processes that all add without a pause would refuse one
-// another's commits most of the time, and the process nearest to the store
-// would win most of the others. So they take turns. The document says who
-// belongs to this ring, and a turn is several commits, one right after the
-// other, that nobody else's interrupt.
+// If Counters of several processes all add without a pause, most of their
+// commits are refused, and the process nearest to the store wins most of the
+// others. So these Counters take turns. They form a ring, and the document says
+// which writers are its members. A turn is a few commits, one right after the
+// other.
 //
-// Turns only decide when a commit is sent. They decide nothing about what is
-// applied: each commit still depends on the version that it was made from. A
-// process that ignores turns, or that reads them wrongly, costs time alone.
+// Turns decide only when a commit is sent, never whether it is applied. Each
+// commit still depends on the version that it was made from. A process that
+// ignores turns costs time, and nothing else.
 //
 //   - A Counter that was never refused commits at once, without a read.
 //   - A Counter that was refused, and whose callers come again at once, joins
@@ -25,7 +25,8 @@ import (
 //   - The next turn is that of the member whose last commit is the oldest. The
 //     others sleep until theirs is near. A member that lets its turn pass is
 //     struck off.
-//   - Whoever finds after a pause that nobody else has written is alone again.
+//   - A Counter that finds after a pause that nobody else has written is alone
+//     again.
 const (
 	// longestTurn bounds the commits of a turn. A read and a moment's wait
 	// between two turns cost about one and a half commits.
@@ -71,13 +72,13 @@ type turns struct {
 	next   time.Time // no commit before
 	look   bool      // the document is to be read before the next commit
 
-	competes bool      // others write as well
-	member   bool      // of the ring, by the document as it was seen last
-	left     int       // commits in the own turn
-	passed   []string  // members whose turn is taken, because they did not come
-	since    time.Time // when the batch began
-	refusals int       // of the batch
-	window   time.Duration
+	competes bool          // others write as well
+	member   bool          // of the ring, by the document as it was seen last
+	left     int           // commits in the own turn
+	passed   []string      // members whose turn is taken, because they did not come
+	since    time.Time     // when the batch began
+	refusals int           // of the batch
+	window   time.Duration // of the pause after a refusal where there is no ring
 
 	// A Counter that is alone.
 	run  int // commits since the last pause for others

@@ -30,8 +30,8 @@ func (c *Counter) work() {
 			c.finish(err)
 		}
 		c.abandon() // frees ctx
-		// Who was waiting for this batch may come again at once, and then
-		// belongs in the next.
+		// Callers of this batch may come again at once. They belong in the next
+		// batch.
 		runtime.Gosched()
 	}
 }
@@ -116,8 +116,8 @@ func (c *Counter) settle(ctx context.Context) error {
 }
 
 // awaitTurn waits until the Counter may commit, and reports whether it had to.
-// What was known of the document is out of date after that. A batch that is in
-// doubt does not wait: it is to be settled first.
+// After a wait the known document is out of date. A batch in doubt does not
+// wait, because it is to be settled first.
 func (c *Counter) awaitTurn(ctx context.Context) bool {
 	if c.doubt {
 		return false
@@ -137,10 +137,10 @@ func (c *Counter) awaitTurn(ctx context.Context) bool {
 	return true
 }
 
-// evaluate lets the batch take effect on the base, one operation after the
-// other, and returns the value after it, and whether there is anything to
-// commit: what is refused changes nothing. If it is to be sent now, what is
-// accepted may be applied from then on.
+// evaluate applies the operations of the batch to the base, one after the other.
+// It returns the value after them, and whether there is anything to commit: a
+// refused operation changes nothing. If the batch is to be sent now, an accepted
+// operation may be applied from then on.
 func (c *Counter) evaluate(now bool) (value int64, send bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,7 +181,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 		return false, nil
 	}
 	// Refused, and never in doubt: surely not applied, whatever the document
-	// says. What was read after the refusal is the next base.
+	// says. The document that came with the refusal is the next base.
 	c.known = false
 	if result.Current == nil {
 		c.turns.refused(start, time.Now(), nil)
@@ -285,8 +285,9 @@ func (c *Counter) shift(by int64) error {
 	return nil
 }
 
-// finish ends the batch: every operation gets its outcome, or err. What had no
-// part in a commit in doubt, because it was refused, goes back into the queue.
+// finish ends the batch: every operation gets its outcome, or err. An operation
+// that was refused had no part in a commit in doubt, and goes back into the
+// queue.
 // The next batch takes the next number.
 func (c *Counter) finish(err error) {
 	c.mu.Lock()

@@ -23,7 +23,7 @@ const (
 	coEntries = 2 // the most that a document keeps in the model
 )
 
-// What a writer is at.
+// The states of a writer.
 const (
 	coIdle   = iota // its next add has not begun
 	coAwaits        // the reply to a commit
