@@ -142,6 +142,7 @@ func (s *Store) call(ctx context.Context, attemptTimeout time.Duration, do func(
 		err := s.during(func() error { return do(try) })
 		done()
 		if err == nil {
+			s.served.Store(true)
 			return nil
 		}
 		if ctx.Err() != nil || !again(err) || sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {

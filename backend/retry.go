@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -20,11 +21,48 @@ const (
 // and the operation name it in the log and the trace. The log has the first
 // failure, then one every 10 s.
 //
-// Permanent failures are ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge,
-// ErrInvalid, ErrFormat and ErrClosed. When ctx ends the error wraps its cause
-// and the last failure.
+// ErrSessionLost, ErrFenced, ErrTooLarge, ErrInvalid, ErrFormat and ErrClosed
+// are final at once. ErrDenied is final at once if this Store was never served,
+// and otherwise once the store has refused for 10 s without a break. When ctx
+// ends the error wraps its cause and the last failure.
+//
+// Retry is for an operation that no other process waits for. Use RetryUnder
+// where the session owns keys that others wait for.
 func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn func(context.Context) error) error {
+	return s.retry(ctx, of, operation, refusedFor, fn)
+}
+
+// RetryUnder is Retry for an operation of a process whose keys under session
+// others wait for. ErrDenied is final once the store has refused for half a TTL.
+// Call CleanUp after a failure, so that all refusals together last a TTL at
+// most before the others go on.
+func (s *Store) RetryUnder(ctx context.Context, session *Session, of Subject, operation Operation, fn func(context.Context) error) error {
+	return s.retry(ctx, of, operation, session.TTL()/2, fn)
+}
+
+// CleanUp is RetryUnder for an operation that deletes keys which session owns.
+// If the store refuses it for half a TTL, the session ends as if it were lost:
+// its keys go with it, everything else that it owned ends too, and the Store
+// opens another session when one is needed. If ctx ends earlier, the session
+// stays.
+func (s *Store) CleanUp(ctx context.Context, session *Session, of Subject, operation Operation, fn func(context.Context) error) error {
+	err := s.retry(ctx, of, operation, session.TTL()/2, fn)
+	if errors.Is(err, ErrDenied) && ctx.Err() == nil {
+		s.EndSession(session, fmt.Errorf("%s of %v was refused: %w", string(operation), of, err))
+	}
+	return err
+}
+
+// EndSession ends a session as if it were lost: the contexts of all that it
+// owns end, and its lease is revoked once they have stopped. Use it when keys
+// of the session block others and cannot be deleted one by one.
+func (s *Store) EndSession(session *Session, why error) {
+	session.over(fmt.Errorf("%w: ended by this process: %w", ErrSessionLost, why))
+}
+
+func (s *Store) retry(ctx context.Context, of Subject, operation Operation, within time.Duration, fn func(context.Context) error) error {
 	var logged time.Time
+	row := refusals{within: within}
 	for attempt := 0; ; attempt++ {
 		err := fn(ctx)
 		if err == nil {
@@ -33,13 +71,17 @@ func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn f
 			}
 			return nil
 		}
+		verdict := s.verdict(err)
 		switch {
 		case s.life.Err() != nil && !permanent(err):
 			return fmt.Errorf("%w: %w", ErrClosed, err)
-		case permanent(err), ctx.Err() != nil:
+		case row.over(verdict), ctx.Err() != nil:
 			return withCause(ctx, err)
 		}
 		pause := fullJitter(attempt, retryBase, retryCap)
+		if verdict == refused {
+			pause = min(pause, row.left()) // the last attempt is at the end of the row
+		}
 		if f := s.opts.Trace.Retrying; f != nil {
 			f(Retrying{Operation: operation, Kind: of.Kind, Name: of.Name, Attempt: attempt + 1, Pause: pause, Err: err})
 		}

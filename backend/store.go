@@ -35,6 +35,8 @@ type Store struct {
 	sessions   sessionManager
 	watches    watches
 	orphans    orphans
+	// served: the store has done what it was asked, ever: the credential is good.
+	served atomic.Bool
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
