@@ -52,6 +52,7 @@ type Counter struct {
 	base      base            // the last document known
 	sent      counterDocument // what the batch made of it, when last sent
 	unsettled bool            // whether that was applied is to be found out
+	unknown   error           // of a commit that is to be found out about before it is sent again
 	window    time.Duration   // of the pause after a refusal
 }
 
