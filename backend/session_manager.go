@@ -207,7 +207,7 @@ func (m *sessionManager) grant() (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	k.store.served.Store(true)
+	m.store.served.Store(true)
 	session := newSession(lease, start, opts.margin(lease.TTL()))
 	session.generation = generation
 	if !session.Valid() {
