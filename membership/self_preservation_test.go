@@ -206,8 +206,8 @@ func TestRefusedAnotherSession(t *testing.T) {
 		vanish(t, all[0])
 		time.Sleep(10*time.Second + ttl + ttl/2) // the refusal is final after 10 s
 		synctest.Wait()
-		if v := g.View(); ids(v) != "b c" {
-			t.Errorf("the view shows %q, %d held", ids(v), v.Held())
+		if v := g.View(); ids(v) != "b c" || v.Stale {
+			t.Errorf("the view shows %q, %d held, stale: %t", ids(v), v.Held(), v.Stale)
 		}
 	})
 }

@@ -170,9 +170,7 @@ func (g *Group) keepSession() {
 	for g.life.Err() == nil {
 		session, err := open(g.life)
 		g.mu.Lock()
-		if err == nil {
-			g.session = session
-		}
+		g.session = session // nil after a refusal: the watch alone tells then
 		if g.roster.away {
 			g.roster.found(time.Now(), g.ttl())
 		}

@@ -19,37 +19,56 @@ import (
 type failing struct {
 	driver.Driver
 	reads, commits atomic.Int64
-	mu             sync.Mutex
-	read, commit   func() error // nil stands for the store's own answer
+
+	mu           sync.Mutex    // guards the fields below
+	read, commit error         // nil stands for the store's own answer
+	changed      chan struct{} // closed when they change
 }
 
-// answer sets the answers; nil stands for the store's own.
+// answer sets the answers to reads and watches, and to commits; nil stands for
+// the store's own.
 func (d *failing) answer(read, commit error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.read, d.commit = always(read), always(commit)
+	d.read, d.commit = read, commit
+	close(d.changed)
+	d.changed = make(chan struct{})
 }
 
-func always(err error) func() error {
-	if err == nil {
-		return nil
-	}
-	return func() error { return fmt.Errorf("as the test says: %w", err) }
-}
-
-func (d *failing) ask(which *func() error) error {
+func (d *failing) ask(which *error) (error, <-chan struct{}) {
 	d.mu.Lock()
-	f := *which
-	d.mu.Unlock()
-	if f == nil {
-		return nil
+	defer d.mu.Unlock()
+	if *which == nil {
+		return nil, d.changed
 	}
-	return f()
+	return fmt.Errorf("as the test says: %w", *which), d.changed
+}
+
+// Watch ends, as a watch of a store does, when the answers change.
+func (d *failing) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
+	err, news := d.ask(&d.read)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-news:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err = d.Driver.Watch(ctx, target, changed)
+	if denied, _ := d.ask(&d.read); denied != nil {
+		return denied
+	}
+	return err
 }
 
 func (d *failing) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
 	d.reads.Add(1)
-	if err := d.ask(&d.read); err != nil {
+	if err, _ := d.ask(&d.read); err != nil {
 		return nil, err
 	}
 	return d.Driver.Read(ctx, targets...)
@@ -57,7 +76,7 @@ func (d *failing) Read(ctx context.Context, targets ...driver.Target) ([][]drive
 
 func (d *failing) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
 	d.commits.Add(1)
-	if err := d.ask(&d.commit); err != nil {
+	if err, _ := d.ask(&d.commit); err != nil {
 		return driver.Result{}, err
 	}
 	return d.Driver.Commit(ctx, txn)
@@ -74,7 +93,7 @@ type process struct {
 
 func start(t *testing.T, server *memory.Server) *process {
 	t.Helper()
-	p := &process{driver: &failing{Driver: memory.NewDriver(server)}}
+	p := &process{driver: &failing{Driver: memory.NewDriver(server), changed: make(chan struct{})}}
 	store, err := backend.New(p.driver, &backend.Options{
 		Logger: slog.New(counting{slog.DiscardHandler, &p.warnings}),
 		Trace:  &backend.Trace{Retrying: func(backend.Retrying) { p.retries.Add(1) }},
