@@ -84,3 +84,13 @@ func (r *refusals) over(v verdict) bool {
 
 // left is how long the present row may still be.
 func (r *refusals) left() time.Duration { return r.within - time.Since(r.since) }
+
+// reportPace logs that requests are limited, to so many per second, or are no
+// longer.
+func (s *Store) reportPace(perSecond float64) {
+	if perSecond > 0 {
+		s.opts.Logger.Warn("the store refuses requests for load, they are slowed down", "per_second", perSecond)
+		return
+	}
+	s.opts.Logger.Info("requests are no longer slowed down")
+}

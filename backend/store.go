@@ -60,6 +60,9 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	s.sessions.init(s)
 	s.watches.init(s)
 	s.orphans.init(s)
+	if paced, ok := d.(driver.Paced); ok {
+		paced.Pacer().Notify(s.reportPace)
+	}
 	return s, nil
 }
 
