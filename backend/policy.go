@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -84,6 +85,39 @@ func (r *refusals) over(v verdict) bool {
 
 // left is how long the present row may still be.
 func (r *refusals) left() time.Duration { return r.within - time.Since(r.since) }
+
+// paced runs do, a call of the driver, in its turn if the store refuses calls
+// for load: then again, until ctx ends.
+func (s *Store) paced(ctx context.Context, do func(context.Context) error) (err error) {
+	call := func() error { return do(ctx) }
+	if s.pacer == nil {
+		return s.during(call)
+	}
+	notSent := s.pacer.Do(ctx, func() bool {
+		err = s.during(call)
+		return overloaded(err)
+	})
+	if notSent != nil {
+		return notSent
+	}
+	return err
+}
+
+// urgent runs do, a call of the driver that keeps a session, at once.
+func (s *Store) urgent(do func() error) (err error) {
+	if s.pacer == nil {
+		return s.during(do)
+	}
+	s.pacer.Urgent(func() bool {
+		err = s.during(do)
+		return overloaded(err)
+	})
+	return err
+}
+
+func overloaded(err error) bool {
+	return errors.Is(err, driver.ErrOverloaded) && !errors.Is(err, driver.ErrIndeterminate)
+}
 
 // reportPace logs that requests are limited, to so many per second, or are no
 // longer.

@@ -37,6 +37,8 @@ type Store struct {
 	orphans    orphans
 	// served: the store has done what it was asked, ever: the credential is good.
 	served atomic.Bool
+	// pacer spaces the calls of a driver that does not space its requests itself.
+	pacer *driver.Pacer
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
@@ -62,6 +64,9 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	s.orphans.init(s)
 	if paced, ok := d.(driver.Paced); ok {
 		paced.Pacer().Notify(s.reportPace)
+	} else {
+		s.pacer = new(driver.Pacer)
+		s.pacer.Notify(s.reportPace)
 	}
 	return s, nil
 }

@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -232,6 +231,3 @@ func (p *Pacer) notify() {
 		p.changed(p.rate)
 	}
 }
-
-// Overloaded reports whether err says that the store refused for load.
-func Overloaded(err error) bool { return errors.Is(err, ErrOverloaded) }
