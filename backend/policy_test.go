@@ -123,6 +123,30 @@ func TestCleanUpThatIsRefusedEndsTheSession(t *testing.T) {
 	})
 }
 
+func TestAnOrphanThatMayNotBeDeletedEndsTheSession(t *testing.T) {
+	// Catches: an orphan that blocks others for as long as the process lives,
+	// because the permission to delete it was taken away.
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		s, _ := open(t, server, nil)
+		held := session(t, s)
+		c := s.NewClaimant("dir", func(backend.Entry) bool { return false },
+			func(context.Context, backend.Entry) error { return backend.ErrDenied })
+		t.Cleanup(c.Close)
+		if _, err := s.Commit(t.Context(), backend.Txn{
+			Ops: []backend.Op{backend.CreateEphemeral("dir/orphan", nil)}, Lease: held.ID(),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		passed := since()
+		c.GaveUp(held, true)
+		<-held.Context().Done()
+		if d := passed(); d > held.TTL() {
+			t.Errorf("the session lasted %v more", d)
+		}
+		wantErr(t, context.Cause(held.Context()), backend.ErrDenied)
+	})
+}
+
 func TestCleanUpThatIsGivenUpLeavesTheSession(t *testing.T) {
 	// Catches: a session that ends for a clean-up which only lacked time, or
 	// which succeeded in the end.
