@@ -141,7 +141,7 @@ func (r *Registration) keep(s *Entry) error {
 		r.mu.Lock()
 		changed := r.changed
 		r.mu.Unlock()
-		err := r.group.store.Retry(s.ctx, r.group.subject(), "sync", func(ctx context.Context) error {
+		err := r.group.store.RetryUnder(s.ctx, s.Session, r.group.subject(), "sync", func(ctx context.Context) error {
 			return r.compare(ctx, s, st)
 		})
 		switch {

@@ -256,6 +256,9 @@ func (p *Partition) follow() {
 			if err := w.Next(p.life); err != nil {
 				if !errors.Is(err, backend.ErrClosed) {
 					p.store.Logger().Error("the plan cannot be followed", "partition", p.name, "error", err)
+					p.mu.Lock()
+					p.followed = p.life.Err() != nil // the next Owner begins again
+					p.mu.Unlock()
 				}
 				return
 			}
