@@ -67,7 +67,7 @@ help: ## list the targets
 .PHONY: test
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
 	bin/rehearsal -pack -use
-	alone="$$(bin/rehearsal -env)"; \
+	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		"$(REAL) -p 3 $(UNTIMED)" \
 		-- \
@@ -84,11 +84,11 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 
 .PHONY: unit
 unit: bin/testrun ## the tests that need no server: root, adapters and bridges
-	bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES),"$(call UNIT,$(m)) ./...")
+	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES),"$(call UNIT,$(m)) ./...")
 
 .PHONY: conformance
 conformance: servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
-	bin/testrun "$(REAL) -p 3 ./conformance/$(or $(STORE),...)"
+	@bin/testrun "$(REAL) -p 3 ./conformance/$(or $(STORE),...)"
 
 .PHONY: servers
 servers: ## install or build the servers that the tests start (cached outside the tree)

@@ -69,7 +69,7 @@ func (e *Election) campaignUnder(ctx context.Context, c *candidate) (lead *Leade
 	var ahead backend.Entry
 	for free := (*view)(nil); ; {
 		// Each step is retried by itself, so that its pauses begin anew.
-		err := e.store.Retry(both, e.subject(), "campaign", func(ctx context.Context) error {
+		err := e.store.RetryUnder(both, c.session, e.subject(), "campaign", func(ctx context.Context) error {
 			var err error
 			seen := free
 			free = nil // if the take fails, the next attempt reads

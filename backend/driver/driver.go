@@ -84,6 +84,14 @@ type Lease interface {
 	Lost() <-chan struct{}
 }
 
+// Timed is a Driver whose renewals are valid for less than the TTL. backend.New
+// asks it whether the timing of a Store can work.
+type Timed interface {
+	// CheckTiming reports, as ErrInvalid, that a session of ttl cannot be kept
+	// by a Store that takes margin off each renewal.
+	CheckTiming(ttl, margin time.Duration) error
+}
+
 // Target is what a Read reads or a Watch watches: one key, or the direct
 // children of a directory.
 type Target struct {

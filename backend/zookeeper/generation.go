@@ -8,77 +8,77 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// history numbers the generations of a driver (clause C12).
+// generations counts the generations of a driver (clause C12).
 //
-// A node's version is a small number that comes again when the store is put
-// back to a backup. That takes all servers to be stopped, which ends every
-// connection. So as long as one connection after the other was up, with an
-// overlap each, nobody put the store back. A link that comes up while another
-// one is up, which is proved by a quorum's answer on that one afterwards, goes
-// on with the generation; one that comes up alone begins a new one.
+// A node's version is a small number, which comes again when the store is
+// restored from a backup. For a restore all servers are stopped, which ends
+// every connection. So there was no restore as long as each connection
+// overlapped with the next. A new connection continues the generation if
+// another one is up, which a quorum's answer on that other one proves
+// afterwards. A connection that comes up alone begins a new generation.
 //
-// A version is of the generation that was the present one when the read that
-// showed it began. A commit compares versions of the present generation only,
-// over a link that either belongs to it or is dead.
-type history struct {
-	admission sync.Mutex // held by the link that is being admitted
+// A version has the generation that was present when the read that showed it
+// began. A commit compares versions of the present generation only. It uses a
+// connection that belongs to this generation or is dead.
+type generations struct {
+	admission sync.Mutex // held by the connection that is being admitted
 
 	generation driver.Generation
 
 	mu    sync.Mutex         // guards the fields below
-	links map[*link]struct{} // admitted, and perhaps up
+	conns map[*conn]struct{} // admitted, and perhaps up
 	began bool
 }
 
-func (h *history) init() { h.links = make(map[*link]struct{}) }
+func (g *generations) init() { g.conns = make(map[*conn]struct{}) }
 
-func (h *history) now() uint64 { return h.generation.Now() }
+func (g *generations) now() uint64 { return g.generation.Now() }
 
-// witnessPatience bounds the wait for another link's word.
+// witnessPatience bounds the wait for the answer on another connection.
 const witnessPatience = time.Second
 
-// admit finds out where a new link belongs.
-func (h *history) admit(d *Driver, l *link) {
-	h.admission.Lock()
-	defer h.admission.Unlock()
-	witnessed := h.witnessed(d)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.began && !witnessed {
-		h.generation.Next()
+// admit decides which generation a new connection belongs to.
+func (g *generations) admit(d *Driver, c *conn) {
+	g.admission.Lock()
+	defer g.admission.Unlock()
+	witnessed := g.witnessed(d)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.began && !witnessed {
+		g.generation.Next()
 	}
-	h.began = true
-	h.links[l] = struct{}{}
-	close(l.admitted)
+	g.began = true
+	g.conns[c] = struct{}{}
+	close(c.admitted)
 }
 
-// witnessed reports whether another link is up.
-func (h *history) witnessed(d *Driver) bool {
-	h.mu.Lock()
-	var up []*link
-	for l := range h.links {
-		if l.socket.alive() {
-			up = append(up, l)
+// witnessed reports whether another connection is up.
+func (g *generations) witnessed(d *Driver) bool {
+	g.mu.Lock()
+	var up []*conn
+	for c := range g.conns {
+		if c.net.alive() {
+			up = append(up, c)
 		} else {
-			delete(h.links, l)
+			delete(g.conns, c)
 		}
 	}
-	h.mu.Unlock()
+	g.mu.Unlock()
 	ctx, cancel := context.WithTimeout(d.life, witnessPatience)
 	defer cancel()
-	for _, l := range up {
-		if l.barrier(ctx) == nil {
+	for _, c := range up {
+		if c.barrier(ctx) == nil {
 			return true
 		}
 	}
 	return false
 }
 
-// of waits until a link has been admitted, and returns the generation.
-func (h *history) of(ctx context.Context, l *link) (uint64, error) {
+// of waits until a connection has been admitted, and returns the generation.
+func (g *generations) of(ctx context.Context, c *conn) (uint64, error) {
 	select {
-	case <-l.admitted:
-		return h.now(), nil
+	case <-c.admitted:
+		return g.now(), nil
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}

@@ -36,6 +36,7 @@ func TestZooKeeperTraps(t *testing.T) {
 		"follower-killed-after-a-renewal":        zooFollowerKilled,
 		"watching-again-and-again":               zooWatchAgain,
 		"directory-watch-reads-what-has-changed": zooWatchCost,
+		"most-ephemeral-keys":                    zooMostEphemerals,
 	} {
 		t.Run(name, func(t *testing.T) { trap(t, rig) })
 	}

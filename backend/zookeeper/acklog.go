@@ -5,11 +5,14 @@ import (
 	"time"
 )
 
-// ledger lists the requests on one connection that were acknowledged, as far
-// back as they matter to what a renewal may be credited with.
-type ledger struct {
+// ackLog lists the requests on one connection that were acknowledged, as far
+// back as they matter to what a renewal may be credited with: those of the last
+// tick, and the newest from before.
+type ackLog struct {
+	tick time.Duration
+
 	mu     sync.Mutex
-	acks   []ack
+	acks   []ack         // in the order of ended
 	last   time.Time     // when the newest of all began
 	proved time.Time     // what a quorum has confirmed: the session lives a timeout from then
 	news   chan struct{} // closed with the next proof
@@ -19,24 +22,36 @@ type ledger struct {
 // moment in between.
 type ack struct{ began, ended time.Time }
 
-func (l *ledger) add(began time.Time) {
+func (l *ackLog) add(began time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.acks = append(l.acks, ack{began, time.Now()})
+	now := time.Now()
+	l.acks = append(l.acks, ack{began, now})
+	l.forget(now)
 	if began.After(l.last) {
 		l.last = began
 	}
 }
 
+// forget drops what no credit can come from any more. The lock is held.
+func (l *ackLog) forget(now time.Time) {
+	for len(l.acks) > 1 && now.Sub(l.acks[1].ended) >= l.tick {
+		if l.acks[0].began.After(l.acks[1].began) {
+			l.acks[1] = ack{l.acks[0].began, l.acks[1].ended}
+		}
+		l.acks = l.acks[1:]
+	}
+}
+
 // newest returns when the newest acknowledged request began.
-func (l *ledger) newest() time.Time {
+func (l *ackLog) newest() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last
 }
 
 // prove notes that a quorum answered what was asked when credited was known.
-func (l *ledger) prove(credited time.Time) {
+func (l *ackLog) prove(credited time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if credited.After(l.proved) {
@@ -49,7 +64,7 @@ func (l *ledger) prove(credited time.Time) {
 }
 
 // proof returns what is proved, and what is closed with the next proof.
-func (l *ledger) proof() (credited time.Time, next <-chan struct{}) {
+func (l *ackLog) proof() (credited time.Time, next <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.news == nil {
@@ -61,24 +76,14 @@ func (l *ledger) proof() (credited time.Time, next <-chan struct{}) {
 // credit returns when the newest request began that was acknowledged at least
 // one tick before now. The follower that acknowledged it has told the leader
 // since.
-func (l *ledger) credit(now time.Time, tick time.Duration) (began time.Time, ok bool) {
+func (l *ackLog) credit(now time.Time) (began time.Time, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var newest ack
-	kept := l.acks[:0]
-	for _, a := range l.acks {
-		switch {
-		case now.Sub(a.ended) < tick:
-			kept = append(kept, a)
-		case a.began.After(newest.began):
-			newest, ok = a, true
-		}
+	l.forget(now)
+	if len(l.acks) == 0 || now.Sub(l.acks[0].ended) < l.tick {
+		return time.Time{}, false
 	}
-	if ok {
-		kept = append(kept, newest)
-	}
-	l.acks = kept
-	return newest.began, ok
+	return l.acks[0].began, true
 }
 
 // age is how long ago t was: by the monotonic clock or by the wall clock,

@@ -50,7 +50,7 @@ func (f *fake) plant() *tree {
 func (tr *tree) answer(op int32, body []byte) (int32, []byte, reaction) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	if op != opGetData && op != opChildren && op != opExists {
+	if op != opGetData && op != opGetChildren2 && op != opExists {
 		return 0, nil, usual
 	}
 	name := path(body)
@@ -59,11 +59,11 @@ func (tr *tree) answer(op int32, body []byte) (int32, []byte, reaction) {
 	case name == "/":
 		return 0, nil, usual
 	case !ok:
-		return codeNoNode, nil, reply
+		return codeNoNode, nil, told
 	case op == opExists:
-		return 0, stat(tr.born[name], 0), reply
+		return 0, stat(tr.born[name], 0), told
 	case op == opGetData:
-		return 0, data(value, tr.born[name]), reply
+		return 0, data(value, tr.born[name]), told
 	}
 	var names []string
 	for other := range tr.nodes {
@@ -75,7 +75,7 @@ func (tr *tree) answer(op int32, body []byte) (int32, []byte, reaction) {
 	for _, child := range names {
 		b = append(binary.BigEndian.AppendUint32(b, uint32(len(child))), child...)
 	}
-	return 0, append(b, stat(tr.zxid, 0)...), reply
+	return 0, append(b, stat(tr.zxid, 0)...), told
 }
 
 // Catches: a watch that reads everything again when a child goes while it reads
@@ -84,6 +84,7 @@ func (tr *tree) answer(op int32, body []byte) (int32, []byte, reaction) {
 func TestWatchKeepsWhatItHasRead(t *testing.T) {
 	const children = 40
 	f := startFake(t)
+	f.old = true
 	tr := f.plant()
 	tr.set("/dir", "")
 	for i := range children {
@@ -115,13 +116,14 @@ func TestWatchKeepsWhatItHasRead(t *testing.T) {
 // and one that fired is set again.
 func TestWatchSetsOnce(t *testing.T) {
 	f := startFake(t)
+	f.old = true
 	tr := f.plant()
 	tr.set("/dir", "")
 	tr.set("/dir/a", "=0")
 	d := f.open(t, nil)
 	sets := func() (n int) {
 		f.set(func() {
-			for _, op := range []int32{opGetData, opChildren, opExists} {
+			for _, op := range []int32{opGetData, opGetChildren2, opExists} {
 				for _, body := range f.bodies[op] {
 					n += int(body[len(body)-1]) // whether to watch
 				}
@@ -220,15 +222,16 @@ func TestListReadsAgain(t *testing.T) {
 // that nobody needs is given up.
 func TestIdleWatches(t *testing.T) {
 	f := startFake(t)
+	f.old = true
 	f.plant()
 	d := f.open(t, nil)
 	readSoon(t, d)
-	link := d.common.present()
+	c := d.common.present()
 	ctx := within(t, 20*time.Second)
 	for i := range maxIdle {
-		link.watches.mu.Lock()
-		link.watches.set[spot{path: fmt.Sprint("/", i)}] = 1
-		link.watches.mu.Unlock()
+		c.watches.mu.Lock()
+		c.watches.set[watchPoint{path: fmt.Sprint("/", i)}] = 1
+		c.watches.mu.Unlock()
 	}
 	for i := range 4 {
 		once, cancel := context.WithCancel(ctx)
@@ -236,7 +239,7 @@ func TestIdleWatches(t *testing.T) {
 			t.Fatalf("Watch: %v", err)
 		}
 	}
-	if link.socket.alive() {
+	if c.net.alive() {
 		t.Error("the connection with the idle watches is still in use")
 	}
 	readSoon(t, d)
