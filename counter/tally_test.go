@@ -162,7 +162,7 @@ func TestTallyCloseInAnOutage(t *testing.T) {
 		// Sent, and not known what became of it.
 		p.faults.Next(faults.Commit, faults.Fault{LoseReply: true})
 		p.faults.Next(faults.Read, faults.Fault{}) // the base
-		for range 2 { // a Read is tried again within the time of Close
+		for range 2 {                              // a Read is tried again within the time of Close
 			p.faults.Next(faults.Read, faults.Fault{Delay: time.Hour})
 		}
 		tally = p.tally(t, nil)
