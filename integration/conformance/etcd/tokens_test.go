@@ -21,7 +21,10 @@ import (
 // TestEtcdAuthAtRest opens 40 Stores with user and password, a client each. At
 // rest they renew and do not authenticate, and no session is lost.
 func TestEtcdAuthAtRest(t *testing.T) {
-	rig := startEtcd(t, cluster.EtcdConfig{Username: etcdRoot, Password: etcdPassword})
+	rig := startEtcd(t, cluster.EtcdConfig{
+		Username: etcdRoot, Password: etcdPassword,
+		Config: "bcrypt-cost: 4", // so that the clients open in no time
+	})
 	rig.protect(t)
 	ctx, cancel := conformance.Bounded(t)
 	defer cancel()
