@@ -22,20 +22,21 @@ import (
 type fake struct {
 	*httptest.Server
 
-	mu      sync.Mutex
-	index   uint64
-	pairs   map[string]*api.KVPair
-	changed chan struct{} // closed with each change
-	waiting int           // blocking queries under way
-	most    int           // of them, ever
-	asked   []string      // method and URI of each request
+	mu       sync.Mutex
+	index    uint64
+	pairs    map[string]*api.KVPair
+	changed  chan struct{} // closed with each change
+	restored chan struct{} // closed with each restore: blocking queries end
+	waiting  int           // blocking queries under way
+	most     int           // of them, ever
+	asked    []string      // method and URI of each request
 	// before, if set, may answer a request itself.
 	before func(w http.ResponseWriter, r *http.Request, body []byte) (done bool)
 }
 
 func newFake(t *testing.T) *fake {
 	t.Helper()
-	f := &fake{index: 10, pairs: make(map[string]*api.KVPair), changed: make(chan struct{})}
+	f := &fake{index: 10, pairs: make(map[string]*api.KVPair), changed: make(chan struct{}), restored: make(chan struct{})}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
 	return f
@@ -151,10 +152,12 @@ func (f *fake) kv(w http.ResponseWriter, r *http.Request, key string, prefix, na
 	}
 	pairs, index := f.look(key, prefix)
 	for index <= after {
-		changed := f.changed
+		changed, restored := f.changed, f.restored
 		f.mu.Unlock()
 		over := false
 		select {
+		case <-restored:
+			over = true
 		case <-changed:
 		case <-timer.C:
 			over = true

@@ -1,7 +1,10 @@
 package consul
 
 import (
+	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -16,13 +19,19 @@ import (
 // the index of the whole KV table, which every write raises and nothing lowers
 // but a restore. So a Read also looks for a key that cannot exist, unless it
 // found one absent anyway.
+//
+// A restore is an entry of the servers' log like any other, and the next write
+// raises the index of the table beyond all before it. Watches notice a restore
+// then: by an entry that comes back with an index from before (reappeared), or by
+// a blocking query that a server ends early though nothing is new (endedEarly).
 type indexes struct {
 	// began is called with each new generation: blocking queries that wait for
 	// an index of the one before wait in vain.
 	began      func()
 	generation driver.Generation
-	mu         sync.Mutex // orders generation and highest
-	highest    uint64     // of any entry, write or table in this generation
+	mu         sync.Mutex    // orders generation and highest
+	highest    uint64        // of any entry, write or table in this generation
+	cut        time.Duration // after which a server last ended a query early
 }
 
 // mark is what was known when a call began.
@@ -59,4 +68,47 @@ func (x *indexes) table(m mark, index uint64) bool {
 	}
 	x.highest = max(x.highest, index)
 	return true
+}
+
+// back begins another generation: the store surely went back after m.
+func (x *indexes) back(m mark) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if m.generation == x.generation.Now() {
+		x.generation.Next()
+		x.highest = 0
+		x.began()
+	}
+}
+
+// endedEarly reports whether a blocking query without news, which was to last for
+// wait, was ended by a restore: that is the only reason of a server's own to end
+// one before its time. A server whose max_query_time is shorter than wait ends
+// each query after that time, so the second in a row that lasts as long as the one
+// before tells nothing.
+func (x *indexes) endedEarly(lasted, wait time.Duration) bool {
+	if lasted >= wait {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	before := x.cut
+	x.cut = lasted
+	// A server adds up to a sixteenth to each.
+	return lasted < before-before/8 || lasted > before+before/8
+}
+
+// reappeared reports whether an entry of after is missing in before, though it is
+// no newer than the index that before was read at: only a restore brings it back.
+func reappeared(before []driver.Entry, index uint64, after []driver.Entry) bool {
+	for _, e := range after {
+		if e.Modified > index {
+			continue
+		}
+		i, found := slices.BinarySearchFunc(before, e.Key, func(b driver.Entry, key string) int { return strings.Compare(b.Key, key) })
+		if !found || before[i].Modified != e.Modified {
+			return true
+		}
+	}
+	return false
 }

@@ -39,7 +39,10 @@ type subscriber struct {
 	err   error
 	news  chan struct{} // holds one when state or err is new
 
-	served bool // run's own: it was read since the last change
+	// The following are run's own.
+	served bool   // it was read since the last change
+	seen   mark   // from before the state was read
+	index  uint64 // that the store had reached by then
 }
 
 func (w *prefixWatcher) init(d *Driver) {
@@ -161,11 +164,12 @@ func (w *prefixWatcher) run(ctx context.Context) {
 			// Those that came meanwhile are served with the next look.
 		}
 		started := time.Now()
-		if err := w.serve(ctx, subscribers, all); err != nil {
+		if err := w.serve(ctx, subscribers, index, all); err != nil {
 			w.fail(err)
 			index = 0
 			continue
 		}
+		m, asked := w.d.indexes.mark(), time.Now()
 		next, err := w.await(ctx, prefix, index)
 		switch {
 		case errors.Is(err, errElsewhere), errors.Is(err, errYielded):
@@ -177,6 +181,9 @@ func (w *prefixWatcher) run(ctx context.Context) {
 		case next <= index:
 			// As in Driver.follow: nothing new, or less. The store may have
 			// been replaced.
+			if next > 0 && w.d.indexes.endedEarly(time.Since(asked), w.d.opts.Wait) {
+				w.d.indexes.back(m)
+			}
 			index = 0
 			if err := w.reset(ctx, subscribers); err != nil {
 				w.fail(err)
@@ -284,15 +291,16 @@ func (w *prefixWatcher) await(ctx context.Context, prefix string, after uint64) 
 			if len(subscribers) > 0 && !strings.HasPrefix(shared, prefix) {
 				return 0, errElsewhere
 			}
-			if err := w.serve(ctx, subscribers, false); err != nil {
+			if err := w.serve(ctx, subscribers, after, false); err != nil {
 				return 0, err
 			}
 		}
 	}
 }
 
-// serve reads for the subscribers that were not served yet, or for all.
-func (w *prefixWatcher) serve(ctx context.Context, subscribers []*subscriber, all bool) error {
+// serve reads for the subscribers that were not served yet, or for all. The store
+// has reached index.
+func (w *prefixWatcher) serve(ctx context.Context, subscribers []*subscriber, index uint64, all bool) error {
 	var due []*subscriber
 	var targets []driver.Target
 	for _, s := range subscribers {
@@ -309,32 +317,42 @@ func (w *prefixWatcher) serve(ctx context.Context, subscribers []*subscriber, al
 		due = append(due, s)
 		targets = append(targets, s.target)
 	}
+	m := w.d.indexes.mark()
 	states, err := look(ctx, func(ctx context.Context) ([][]driver.Entry, error) { return w.d.readTogether(ctx, targets) })
 	if err != nil {
 		return err
 	}
 	for i, s := range due {
-		if len(states[i]) < len(s.state) {
-			// Something is gone, or may no longer be read.
+		if len(states[i]) < len(s.state) || reappeared(s.state, s.index, states[i]) {
+			// Something is gone, or may no longer be read; or the store went back.
 			if err := w.serveAlone(ctx, s); err != nil {
 				s.tell(nil, err)
 			}
 			continue
 		}
-		s.served = true
+		s.served, s.seen, s.index = true, m, index
 		s.tell(states[i], nil)
 	}
 	return nil
 }
 
 func (w *prefixWatcher) serveAlone(ctx context.Context, s *subscriber) error {
-	states, err := look(ctx, func(ctx context.Context) ([]state, error) { return w.d.read(ctx, []driver.Target{s.target}) })
-	if err != nil {
-		return err
+	for {
+		m := w.d.indexes.mark()
+		states, err := look(ctx, func(ctx context.Context) ([]state, error) { return w.d.read(ctx, []driver.Target{s.target}) })
+		if err != nil {
+			return err
+		}
+		now := states[0]
+		if reappeared(s.state, s.index, now.entries) {
+			w.d.indexes.back(s.seen)
+			s.index = 0 // what was read before is of an earlier generation
+			continue
+		}
+		s.served, s.seen, s.index = true, m, now.index
+		s.tell(now.entries, nil)
+		return nil
 	}
-	s.served = true
-	s.tell(states[0].entries, nil)
-	return nil
 }
 
 // fail ends the watches of all subscribers.

@@ -39,29 +39,43 @@ func (d *Driver) follow(ctx context.Context, target driver.Target, deliver func(
 		}
 		return states[0], nil
 	}
+	m := d.indexes.mark()
 	now, err := scratch()
 	if err != nil {
 		return err
 	}
 	for {
 		deliver(now.entries)
+		began, after := time.Now(), d.indexes.mark()
 		next, err := d.await(ctx, target, now.index)
 		if err != nil {
 			return err
 		}
-		if next.index <= now.index || target.Dir && len(next.entries) == 0 {
+		if next.index > 0 && next.index <= now.index && d.indexes.endedEarly(time.Since(began), d.opts.Wait) ||
+			reappeared(now.entries, now.index, next.entries) {
+			d.indexes.back(m)
+		}
+		if next.index <= now.index || target.Dir && len(next.entries) == 0 || d.indexes.mark().generation != after.generation {
 			// Nothing new, the wait over or not: the store may have been
 			// replaced under the query. Or less than before: it was, or
 			// tombstones were collected. Or nothing at all, which permission
-			// alone may explain. A plain read tells.
+			// alone may explain. Or another generation. A plain read tells.
 			if err := pause(ctx); err != nil {
 				return err
 			}
+			after = d.indexes.mark()
 			if next, err = scratch(); err != nil {
 				return err
 			}
+			if reappeared(now.entries, now.index, next.entries) {
+				d.indexes.back(m)
+				after = d.indexes.mark()
+				if next, err = scratch(); err != nil {
+					return err
+				}
+			}
 		}
-		now = next
+		now, m = next, after
 	}
 }
 
