@@ -49,6 +49,10 @@ func Escape(name string) (string, error) {
 	return b.String(), nil
 }
 
+// CheckPath reports, as ErrInvalid, what is wrong with a key or a directory of
+// this Store, for example that it is too long with the namespace in front.
+func (s *Store) CheckPath(path string) error { return driver.CheckPath(s.full(path)) }
+
 // full returns the key in the store of a key of this Store.
 func (s *Store) full(key string) string { return s.prefix + key }
 

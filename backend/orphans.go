@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -58,9 +59,10 @@ func (s *Store) NewClaimant(dir string, claims func(Entry) bool, remove func(con
 // session, or may have been. If soon, an orphan may be there at any time: the
 // creation is in doubt, or the object has seen one. The Store then looks at
 // once, and again after pauses that double. Otherwise only a restore can bring
-// the key back: the Store looks when the driver begins a new generation, when a
-// renewal counts after others failed, and every ten to fifteen minutes. All this
-// ends with the session, and goes on until then even after Close.
+// the key back: the Store looks once if there was one under the session, when the
+// driver begins a new generation, when a renewal counts after others failed, and
+// every ten to fifteen minutes. All this ends with the session, and goes on until
+// then even after Close.
 func (c *Claimant) GaveUp(session *Session, soon bool) {
 	if session == nil || session.Context().Err() != nil {
 		return // its keys go with it
@@ -76,6 +78,9 @@ func (c *Claimant) GaveUp(session *Session, soon bool) {
 	}
 	if soon && !d.failing {
 		d.pause, d.next = orphanFirst/2, now // doubled by the look
+	} else if generation, _ := c.store.driver.Generation(); generation != session.generation {
+		// The restore may have come between the key's deletion and this call.
+		d.suspect(now)
 	}
 	if o.session == session {
 		o.notify()
@@ -157,6 +162,13 @@ func (o *orphans) forget(d *orphanDir) {
 // schedule sets the next look one pause from now, and half as much at random.
 func (d *orphanDir) schedule(now time.Time) { d.next = now.Add(d.pause + rand.N(d.pause/2)) }
 
+// suspect has the directory looked at soon. The lock is held.
+func (d *orphanDir) suspect(now time.Time) {
+	if next := now.Add(rand.N(orphanSpread)); next.Before(d.next) {
+		d.next = next
+	}
+}
+
 // suspect has every directory looked at soon: the store may have been restored.
 func (o *orphans) suspect() {
 	o.mu.Lock()
@@ -173,7 +185,7 @@ func (o *orphans) suspect() {
 // collect deletes the orphans of a session until it ends.
 func (o *orphans) collect(session *Session, wake <-chan struct{}) {
 	defer o.ended(session)
-	generation, _ := o.store.driver.Generation()
+	generation := session.generation
 	for {
 		now, changed := o.store.driver.Generation()
 		if now != generation {
@@ -222,7 +234,8 @@ func (o *orphans) due(session *Session) time.Time {
 	return due
 }
 
-// look looks at the directories that are due.
+// look looks at the directories that are due. Those that share a Read which
+// fails are looked at by themselves after that: each has a pause of its own.
 func (o *orphans) look(session *Session) {
 	o.mu.Lock()
 	var due []*orphanDir
@@ -232,35 +245,21 @@ func (o *orphans) look(session *Session) {
 		}
 	}
 	o.mu.Unlock()
-	for batch := range slices.Chunk(due, orphanBatch) {
-		if err := o.lookAt(session, batch); err != nil && permanent(err) && len(batch) > 1 {
-			for _, d := range batch { // the store refused one of them
-				_ = o.lookAt(session, []*orphanDir{d})
-			}
-		}
-	}
-}
-
-// lookAt reads directories and deletes the orphans in them. It returns why they
-// could not be read.
-func (o *orphans) lookAt(session *Session, dirs []*orphanDir) error {
 	ctx := session.Context()
-	targets := make([]Target, len(dirs))
-	for i, d := range dirs {
-		targets[i] = Dir(d.path)
-	}
-	read, err := o.store.Read(ctx, targets...)
-	if err != nil && permanent(err) && len(dirs) > 1 {
-		return err
-	}
-	for i, d := range dirs {
-		failed := err
-		if err == nil {
-			failed = o.remove(ctx, session, d, read[i])
+	for batch := range slices.Chunk(due, orphanBatch) {
+		targets := make([]Target, len(batch))
+		for i, d := range batch {
+			targets[i] = Dir(d.path)
 		}
-		o.looked(d, failed)
+		read, err := o.store.Read(ctx, targets...)
+		for i, d := range batch {
+			failed := err
+			if err == nil {
+				failed = o.remove(ctx, session, d, read[i])
+			}
+			o.looked(d, failed)
+		}
 	}
-	return err
 }
 
 // remove deletes those of entries that are orphans.
@@ -276,7 +275,14 @@ func (o *orphans) remove(ctx context.Context, session *Session, d *orphanDir, en
 			continue
 		}
 		o.store.opts.Logger.Info("deleting an orphan", "key", e.Key, "session", session.ID())
-		if err := remove(ctx, e); err != nil {
+		err := remove(ctx, e)
+		if errors.Is(err, ErrDenied) {
+			// It may block others for as long as the session lasts.
+			err = o.store.CleanUp(ctx, session, Subject{Kind: KindSession}, "delete orphan", func(ctx context.Context) error {
+				return remove(ctx, e)
+			})
+		}
+		if err != nil {
 			return err
 		}
 	}

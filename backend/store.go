@@ -32,9 +32,13 @@ type Store struct {
 
 	calls      driver.Running // the driver's calls under way
 	background driver.Running // goroutines of watches and orphans
-	keeper     keeper
+	sessions   sessionManager
 	watches    watches
 	orphans    orphans
+	// served: the store has done what it was asked, ever: the credential is good.
+	served atomic.Bool
+	// pacer spaces the calls of a driver that does not space its requests itself.
+	pacer *driver.Pacer
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
@@ -60,9 +64,15 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	}
 	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/", closed: make(chan struct{})}
 	s.life, s.end = context.WithCancelCause(context.Background())
-	s.keeper.init(s)
+	s.sessions.init(s)
 	s.watches.init(s)
 	s.orphans.init(s)
+	if paced, ok := d.(driver.Paced); ok {
+		paced.Pacer().Notify(s.reportPace)
+	} else {
+		s.pacer = new(driver.Pacer)
+		s.pacer.Notify(s.reportPace)
+	}
 	return s, nil
 }
 
@@ -104,7 +114,7 @@ func (s *Store) close() error {
 	// and connections.
 	revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
 	defer cancelRevoke()
-	err := s.keeper.close(revoke)
+	err := s.sessions.close(revoke)
 	_ = s.background.Close(revoke) // what keeps it is a call
 	if stuck := s.calls.Close(revoke); stuck != nil {
 		err = errors.Join(err, fmt.Errorf("close: calls of the driver did not return: %w", stuck))

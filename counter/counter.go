@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"time"
 
 	"github.com/quorate/quorate/backend"
 )
@@ -52,7 +51,8 @@ type Counter struct {
 	base      base            // the last document known
 	sent      counterDocument // what the batch made of it, when last sent
 	unsettled bool            // whether that was applied is to be found out
-	window    time.Duration   // of the pause after a refusal
+	turns     turns           // when it may commit
+	unknown   error           // of a commit that is to be found out about before it is sent again
 }
 
 // New returns a Counter. It does no I/O. Arguments that make no sense are
@@ -82,8 +82,9 @@ func newCounter(store *backend.Store, label backend.Subject, key string) (*Count
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", label, backend.ErrInvalid)
 	}
+	writer := rand.Text()
 	return &Counter{
-		store: store, label: label, key: key, writer: rand.Text(),
+		store: store, label: label, key: key, writer: writer, turns: turns{writer: writer},
 		min: math.MinInt64, max: math.MaxInt64, limit: maxEntries, seq: 1,
 	}, nil
 }

@@ -13,13 +13,14 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// How many numbers a Sequence reserves at a time.
+// A Sequence reserves between firstBlock and SequenceOptions.MaxBlock numbers at
+// a time.
 const (
 	firstBlock      = 16
 	defaultMaxBlock = 1 << 16
-	// A block is to last about this long: one that is used up sooner is
-	// followed by one of twice the size, one that lasts ten times as long by
-	// one of half the size.
+	// A block is to last about blockLasts. If it is used up sooner, the next
+	// one has twice the size. If it lasts ten times as long, the next one has
+	// half the size.
 	blockLasts = time.Second
 )
 
@@ -126,14 +127,15 @@ func (s *Sequence) Next(ctx context.Context) (uint64, error) {
 
 // Close stops reserving. Numbers that were reserved and not handed out are
 // never used. Calls of Next under way and later ones end with
-// backend.ErrClosed.
-func (s *Sequence) Close() {
+// backend.ErrClosed. Its error is nil.
+func (s *Sequence) Close() error {
 	s.end(backend.ErrClosed)
 	s.mu.Lock()
 	s.following = nil
 	s.current.Store(&block{})
 	s.mu.Unlock()
 	s.running.Wait()
+	return nil
 }
 
 // ahead has the next block reserved, unless it is already.
@@ -218,12 +220,15 @@ func (s *Sequence) reserve() *reservation {
 	return r
 }
 
-// take reserves size numbers, and returns the highest. A reservation of
-// unknown outcome is not used, whatever became of it: the error is
+// take reserves size numbers, and returns the highest. A reservation of unknown
+// outcome is not used, whatever became of it: the error is
 // backend.ErrIndeterminate, and the next attempt takes others.
 func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
 	entry, found, err := s.store.Get(ctx, s.key)
-	for err == nil {
+	if err != nil {
+		return 0, err
+	}
+	for {
 		var doc sequenceDocument
 		if found {
 			if err := decode(entry, &doc); err != nil {
@@ -247,11 +252,10 @@ func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
 		case result.Applied:
 			return s.remember(doc.Reserved), nil
 		case result.Current == nil:
-			return 0, fmt.Errorf("%w: what was reserved by others could not be read", backend.ErrUnavailable)
+			return 0, fmt.Errorf("%w: the present document could not be read", backend.ErrUnavailable)
 		}
 		entry, found = result.Current[s.key]
 	}
-	return 0, err
 }
 
 // remember notes that numbers up to n are reserved, and returns the highest

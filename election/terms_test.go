@@ -10,7 +10,6 @@ import (
 
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
-	"github.com/quorate/quorate/election"
 )
 
 // afterRead calls a function, once, between a round of reads and what follows
@@ -22,7 +21,7 @@ type afterRead struct {
 
 func (d *afterRead) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
 	read, err := d.Driver.Read(ctx, targets...)
-	if len(targets) > 3 { // a round, not a look at single keys
+	if targets[0].Dir && len(targets) == 2 { // a round of reads, not a look at single keys
 		if do := d.do.Swap(nil); do != nil {
 			(*do)()
 		}
@@ -30,11 +29,11 @@ func (d *afterRead) Read(ctx context.Context, targets ...driver.Target) ([][]dri
 	return read, err
 }
 
-// TestNumberOutlivesMarkAndTerm: the mark of a tenure is deleted by hand, and
-// the term, or the new mark, just when the holder has looked at it to step
-// down. Nobody but the holder knows the number then, and whoever is next has to
+// TestNumberOutlivesTwoMarks: the mark of a tenure is deleted by hand, and the
+// spare, or the mark that replaces it, just when the holder has looked at it to
+// step down. Nobody but the holder knows the number then, and whoever is next has to
 // take a higher one all the same.
-func TestNumberOutlivesMarkAndTerm(t *testing.T) {
+func TestNumberOutlivesTwoMarks(t *testing.T) {
 	for _, round := range []string{"first", "second"} {
 		t.Run(round, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { numberOutlives(t, round == "second") })
@@ -45,51 +44,26 @@ func TestNumberOutlivesMarkAndTerm(t *testing.T) {
 func numberOutlives(t *testing.T, second bool) {
 	server := memory.NewServer()
 	d := &afterRead{Driver: memory.NewDriver(server)}
-	store := over(t, d)
-	first := campaign(t, candidate(t, open(t, server), nil))
-	e := candidate(t, store, nil)
-	won := make(chan *election.Leadership, 1)
-	go func() {
-		lead, err := e.Campaign(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		won <- lead
-	}()
-	synctest.Wait()
-	// The one behind has seen no term but the first.
-	next := candidate(t, open(t, server), nil)
-	nextWon := make(chan *election.Leadership, 1)
-	go func() {
-		lead, err := next.Campaign(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		nextWon <- lead
-	}()
-	synctest.Wait()
-	if err := first.Resign(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lead := <-won
-	drop := func(what string) {
+	resign(t, campaign(t, candidate(t, open(t, server), nil)))
+	lead := campaign(t, candidate(t, over(t, d), nil)) // term 3
+	drop := func(spare bool) {
 		for _, entry := range server.Entries() {
-			if strings.HasPrefix(entry.Key, "quorate/election/test/"+what) {
+			if strings.Contains(entry.Key, "/tenure/3~") && strings.HasSuffix(entry.Key, ".spare") == spare {
 				server.Delete(entry.Key)
 			}
 		}
 	}
-	dropTerm := func() { drop("term") }
+	dropSpare := func() { drop(true) }
 	if second {
-		// The term goes in between too, but the holder has made it again.
-		dropTerm = func() {
-			drop("term")
-			again := func() { drop("term") }
+		// The mark that the holder made for the first goes as well.
+		dropSpare = func() {
+			drop(true)
+			again := func() { drop(false) }
 			d.do.Store(&again)
 		}
 	}
-	d.do.Store(&dropTerm)
-	drop("tenure/")
+	d.do.Store(&dropSpare)
+	drop(false)
 	<-lead.Context().Done()
 	if err := lead.Resign(t.Context()); err != nil {
 		t.Errorf("Resign: %v", err)
@@ -97,9 +71,11 @@ func numberOutlives(t *testing.T, second bool) {
 	if d.do.Load() != nil {
 		t.Error("no look came between")
 	}
-	if after := <-nextWon; after.Term() <= lead.Term() {
+	after := campaign(t, candidate(t, open(t, server), nil)) // it has seen no term
+	if after.Term() <= lead.Term() {
 		t.Errorf("term %d after term %d", after.Term(), lead.Term())
 	}
+	resign(t, after)
 }
 
 // TestWhoRemembersRaises: everything is lost while the one that led is away,

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/trust"
 	"github.com/quorate/quorate/membership"
 )
@@ -34,7 +33,7 @@ var (
 // all that concerns the store; others run the bodies and wake it.
 type member struct {
 	*Partition
-	standing     *membership.Standing
+	entry        *membership.Entry
 	session      *backend.Session
 	registration string // the registration
 	key          string // of its claims
@@ -92,10 +91,10 @@ type reading struct {
 	mark    backend.Version // of its line, zero if that is not there
 }
 
-func newMember(caller context.Context, p *Partition, standing *membership.Standing, body func(context.Context, *Slot) error) *member {
+func newMember(caller context.Context, p *Partition, entry *membership.Entry, body func(context.Context, *Slot) error) *member {
 	return &member{
-		Partition: p, standing: standing, session: standing.Session,
-		registration: standing.Registration, key: p.keys.claimsOf(standing.Registration),
+		Partition: p, entry: entry, session: entry.Session,
+		registration: entry.Registration, key: p.keys.claimsOf(entry.Registration),
 		body: body, base: context.WithoutCancel(caller), caller: caller, wakes: make(chan struct{}, 1),
 		gaveUpAt: make(map[int]time.Time), missing: make(map[string]time.Time), slots: make(map[int]*Slot),
 	}
@@ -112,7 +111,7 @@ func (m *member) wake() {
 // serve shares the slots until the registration is over, and then returns nil
 // once nothing of it is left; an error is for good.
 func (m *member) serve(caller context.Context) error {
-	ctx := m.standing.Context()
+	ctx := m.entry.Context()
 	m.reserve()
 	err := m.create(ctx)
 	if err == nil {
@@ -154,7 +153,7 @@ func (m *member) causeOf(err error) error {
 	if errors.Is(err, errLeft) {
 		return m.why
 	}
-	if cause := context.Cause(m.standing.Context()); cause != nil {
+	if cause := context.Cause(m.entry.Context()); cause != nil {
 		err = cause
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
@@ -172,8 +171,8 @@ func (m *member) create(ctx context.Context) error {
 	}
 	value := doc.encode()
 	return m.store.Retry(ctx, m.subject(), "create claims", func(ctx context.Context) error {
-		result, err := m.store.Commit(ctx, driver.Txn{
-			Ops: []driver.Op{driver.CreateEphemeral(m.key, value)}, Lease: m.session.ID(),
+		result, err := m.store.Commit(ctx, backend.Txn{
+			Ops: []backend.Op{backend.CreateEphemeral(m.key, value)}, Lease: m.session.ID(),
 		})
 		if err == nil && result.Applied {
 			m.own = written{value, result.Versions[0], doc}
@@ -202,7 +201,7 @@ func (m *member) loop(ctx context.Context) error {
 	m.arm(time.Now())
 	m.check(time.Now())
 	for {
-		if err := m.store.Retry(ctx, m.subject(), "reconcile", m.round); err != nil {
+		if err := m.store.RetryUnder(ctx, m.session, m.subject(), "reconcile", m.round); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -287,8 +286,8 @@ func (m *member) stopAll(cause error) {
 // must not stand when the next registration begins, nor for the rest of the
 // session. Where the session is over they go, or went, with it.
 func (m *member) cleanUp() {
-	_ = m.store.Retry(m.session.Context(), m.subject(), "release all slots", func(ctx context.Context) error {
-		_, err := m.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(m.key, backend.Version{})}})
+	_ = m.store.CleanUp(m.session.Context(), m.session, m.subject(), "release all slots", func(ctx context.Context) error {
+		_, err := m.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(m.key, backend.Version{})}})
 		return err
 	})
 }
@@ -298,7 +297,7 @@ func (m *member) help(ctx context.Context) {
 	m.helpers.Go(func() {
 		select {
 		case <-m.caller.Done():
-			if pause(ctx, leaveTimeout) == nil {
+			if backend.Sleep(ctx, leaveTimeout) == nil {
 				m.stopAll(context.Cause(m.caller)) // though the store may be away
 			}
 		case <-ctx.Done():
@@ -316,7 +315,7 @@ func (m *member) help(ctx context.Context) {
 			m.wake()
 		}
 	})
-	w, err := m.store.Watch(driver.Key(m.key), driver.Key(m.keys.plan), driver.Dir(m.keys.line))
+	w, err := m.store.Watch(backend.Key(m.key), backend.Key(m.keys.plan), backend.Dir(m.keys.line))
 	if err != nil {
 		m.fail(ctx, err)
 		return

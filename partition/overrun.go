@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // nag complains, from now until stop is called, each time that the body has not
@@ -19,7 +18,7 @@ func (s *Slot) nag() (stop func()) {
 	unstarted := context.AfterFunc(s.ctx, func() {
 		defer close(finished)
 		began := time.Now()
-		for first := true; pause(ctx, s.member.opts.DrainTimeout) == nil; first = false {
+		for first := true; backend.Sleep(ctx, s.member.opts.DrainTimeout) == nil; first = false {
 			s.complain(time.Since(began))
 			if first && s.member.opts.EndOnDrainTimeout {
 				close(s.overran)
@@ -119,8 +118,8 @@ func (m *member) returned(s *Slot) {
 // that the member leaves, unless it is expected back. Where the session is over
 // all claims went, or go, with it.
 func (m *member) abandon() {
-	err := m.store.Retry(m.session.Context(), m.subject(), "release slots", func(ctx context.Context) error {
-		read, err := m.store.Read(ctx, driver.Key(m.key))
+	err := m.store.CleanUp(m.session.Context(), m.session, m.subject(), "release slots", func(ctx context.Context) error {
+		read, err := m.store.Read(ctx, backend.Key(m.key))
 		if err != nil {
 			return err
 		}

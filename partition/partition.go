@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/membership"
 )
@@ -176,7 +175,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 	}
 	k, err := newKeys(name)
 	if err == nil {
-		err = driver.CheckPath(group.Store().Namespace() + "/" + k.plan)
+		err = group.Store().CheckPath(k.plan)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("partition: %w", err)
@@ -228,14 +227,15 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 
 // Close ends what the Partition does in the background: Owner stays with the
 // plan that it knows. It does not affect Run. Closing the Store has the same
-// effect.
-func (p *Partition) Close() {
+// effect. Its error is nil.
+func (p *Partition) Close() error {
 	p.mu.Lock()
 	p.followed = true
 	p.end(backend.ErrClosed)
 	p.endClaimant()
 	p.mu.Unlock()
 	p.following.Wait()
+	return nil
 }
 
 // follow begins to follow the plan, and the members, for Owner.
@@ -247,7 +247,7 @@ func (p *Partition) follow() {
 		return
 	}
 	p.followed = true
-	w, err := p.store.Watch(driver.Key(p.keys.plan))
+	w, err := p.store.Watch(backend.Key(p.keys.plan))
 	if err != nil {
 		return // the Store is closed
 	}
@@ -257,6 +257,9 @@ func (p *Partition) follow() {
 			if err := w.Next(p.life); err != nil {
 				if !errors.Is(err, backend.ErrClosed) {
 					p.store.Logger().Error("the plan cannot be followed", "partition", p.name, "error", err)
+					p.mu.Lock()
+					p.followed = p.life.Err() != nil // the next Owner begins again
+					p.mu.Unlock()
 				}
 				return
 			}

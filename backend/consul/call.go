@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 // maxCalls bounds the calls under way, save those that keep sessions. A client
@@ -29,18 +31,41 @@ type request struct {
 // unsent reports whether it is certain that nothing was sent.
 func (r *request) unsent() bool { return r.asked.Load() && !r.connected.Load() }
 
-// short runs do, one request that the server answers at once, when fewer than
-// maxCalls are under way.
-func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
-	select {
-	case d.calls <- struct{}{}:
-		defer func() { <-d.calls }()
-		return d.watched(ctx, do)
-	case <-ctx.Done():
-		r := new(request)
-		r.asked.Store(true)
-		return r, ctx.Err()
+// short runs do, one request that the server answers at once, when its turn has
+// come and fewer than maxCalls are under way. It runs do again as long as the
+// server refuses it for load: so a call that makes several requests keeps the
+// answers that it has.
+func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (r *request, err error) {
+	notSent := d.pacer.Do(ctx, func() bool {
+		select {
+		case d.calls <- struct{}{}:
+			defer func() { <-d.calls }()
+			r, err = d.watched(ctx, do)
+		case <-ctx.Done():
+			r, err = unsent(), ctx.Err()
+		}
+		return overloaded(err)
+	})
+	if notSent != nil {
+		return unsent(), notSent
 	}
+	return r, err
+}
+
+// urgent runs do, one request that keeps a session: at once, and once.
+func (d *Driver) urgent(ctx context.Context, do func(ctx context.Context) error) (err error) {
+	d.pacer.Urgent(func() bool {
+		_, err = d.watched(ctx, do)
+		return overloaded(err)
+	})
+	return err
+}
+
+// unsent is a request that was never sent.
+func unsent() *request {
+	r := new(request)
+	r.asked.Store(true)
+	return r
 }
 
 // watched runs do, one request that the server answers at once, with a context
@@ -72,8 +97,8 @@ func (d *Driver) watched(ctx context.Context, do func(ctx context.Context) error
 				if relief == nil {
 					return
 				}
-				if !d.queries.shed() {
-					d.bell.yield() // it queues again, behind this call
+				if !d.queries.lower() {
+					d.prefixes.yield() // it queues again, behind this call
 				}
 				relief.Reset(starving)
 			})
@@ -88,7 +113,7 @@ func (d *Driver) watched(ctx context.Context, do func(ctx context.Context) error
 	})
 	err := do(ctx)
 	stop()
-	d.health.note(err, d.queries.spare)
+	d.health.note(err, d.queries.mayRepeat)
 	return r, err
 }
 
@@ -105,7 +130,7 @@ type health struct {
 
 func (h *health) init() { h.next, h.recovered = context.WithCancel(context.Background()) }
 
-func (h *health) note(err error, spare func() bool) {
+func (h *health) note(err error, mayRepeat func() bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -114,7 +139,7 @@ func (h *health) note(err error, spare func() bool) {
 		h.failing = true
 	case h.failing:
 		h.failing = false
-		if spare() {
+		if mayRepeat() {
 			h.recovered()
 			h.init()
 		}
@@ -135,3 +160,6 @@ func (h *health) recovery() context.Context {
 	defer h.mu.Unlock()
 	return h.next
 }
+
+// Pacer implements driver.Paced.
+func (d *Driver) Pacer() *driver.Pacer { return &d.pacer }

@@ -20,6 +20,7 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if err := driver.NotSent(ctx); err != nil {
 		return driver.Result{}, err
 	}
+	ctx = driver.InTurn(ctx)
 	m := d.indexes.mark()
 	if !txn.OfGeneration(m.generation) {
 		return driver.Refused(ctx, txn, d.readTogether), nil
@@ -36,7 +37,9 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	case errors.Is(err, errRefused):
 		return driver.Refused(ctx, txn, d.readTogether), nil
 	case errors.Is(err, driver.ErrSessionLost):
-		d.lose(txn.Lease)
+		if l := d.forget(txn.Lease); l != nil {
+			l.lose()
+		}
 	}
 	if err != nil {
 		return driver.Result{}, driver.Ended(ctx, err)

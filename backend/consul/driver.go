@@ -22,7 +22,7 @@ type Driver struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	running driver.Running // the bell
+	running driver.Running // the prefix watcher
 
 	mu     sync.Mutex // guards leases
 	leases map[string]*lease
@@ -30,10 +30,11 @@ type Driver struct {
 	calls   chan struct{} // see maxCalls
 	granted atomic.Bool   // a session, ever
 
-	indexes indexes
-	queries queries
-	bell    bell
-	health  health
+	pacer    driver.Pacer
+	indexes  indexes
+	queries  queryLimiter
+	prefixes prefixWatcher
+	health   health
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -59,8 +60,8 @@ func NewDriver(client *api.Client, options *Options) (*Driver, error) {
 	d := &Driver{client: client, opts: opts, calls: make(chan struct{}, maxCalls), leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
 	d.indexes.began = d.health.again
-	d.queries.limit = opts.MaxBlockingQueries - 1 // one is the bell's
-	d.bell.init(d)
+	d.queries.max = opts.MaxBlockingQueries - 1 // the prefix watcher has one
+	d.prefixes.init(d)
 	d.health.init()
 	return d, nil
 }

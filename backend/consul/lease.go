@@ -40,7 +40,7 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		TTL:       ttl.String(),
 	}
 	var id string
-	_, err := d.watched(ctx, func(ctx context.Context) (err error) {
+	err := d.urgent(ctx, func(ctx context.Context) (err error) {
 		id, _, err = d.client.Session().CreateNoChecks(entry, writing(ctx))
 		return err
 	})
@@ -77,15 +77,20 @@ func (l *lease) ID() string            { return l.id }
 func (l *lease) TTL() time.Duration    { return l.ttl }
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// lose tells a lease's owner that it is gone.
-func (d *Driver) lose(id string) {
+// lose tells the lease's owner that it is gone.
+func (l *lease) lose() {
+	l.once.Do(func() { close(l.lost) })
+	l.d.forget(l.id)
+}
+
+// forget returns a lease that the driver does not keep any longer; nil if it
+// does not know it.
+func (d *Driver) forget(id string) *lease {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	l := d.leases[id]
 	delete(d.leases, id)
-	d.mu.Unlock()
-	if l != nil {
-		l.once.Do(func() { close(l.lost) })
-	}
+	return l
 }
 
 // Renew looks the session up linearizably and then renews it.
@@ -118,7 +123,7 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if err := l.lookUp(ctx); err != nil {
 		return 0, driver.Ended(ctx, err)
 	}
-	_, err := l.d.watched(ctx, func(ctx context.Context) error {
+	err := l.d.urgent(ctx, func(ctx context.Context) error {
 		// Session.Renew would do the same, but keeps a refusal's text.
 		var entries []*api.SessionEntry
 		_, err := l.d.client.Raw().Write("/v1/session/renew/"+l.id, nil, &entries, writing(ctx))
@@ -145,14 +150,14 @@ func (l *lease) lookUp(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !there:
-		l.d.lose(l.id)
+		l.lose()
 		return fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	}
 	return nil
 }
 
 func (l *lease) there(ctx context.Context) (there bool, _ error) {
-	_, err := l.d.watched(ctx, func(ctx context.Context) error {
+	err := l.d.urgent(ctx, func(ctx context.Context) error {
 		entry, meta, err := l.d.client.Session().Info(l.id, consistent(ctx))
 		if err != nil {
 			return err
@@ -170,10 +175,12 @@ func (l *lease) there(ctx context.Context) (there bool, _ error) {
 }
 
 // Revoke destroys the session and looks whether it is gone: a leader fresh in
-// office is content not to find what it does not know of yet.
+// office is content not to find what it does not know of yet. Whether or not
+// that succeeds, the driver does not keep the lease any longer.
 func (l *lease) Revoke(ctx context.Context) error {
+	l.d.forget(l.id)
 	for range 2 {
-		_, err := l.d.watched(ctx, func(ctx context.Context) error {
+		err := l.d.urgent(ctx, func(ctx context.Context) error {
 			_, err := l.d.client.Session().Destroy(l.id, writing(ctx))
 			return err
 		})
@@ -185,7 +192,7 @@ func (l *lease) Revoke(ctx context.Context) error {
 			return driver.Ended(ctx, err)
 		}
 		if !there {
-			l.d.lose(l.id)
+			l.lose()
 			return nil
 		}
 	}

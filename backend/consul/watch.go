@@ -14,20 +14,20 @@ import (
 const maxPause = 20 * time.Millisecond
 
 // Watch waits with a blocking query of its own while there are not too many of
-// them, and behind the bell with others otherwise.
+// them, and shares that of the prefix watcher otherwise.
 func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
 	deliver := driver.Differing(changed)
-	if one, shed := d.queries.take(ctx); one != nil {
-		err := d.follow(shed, target, deliver)
-		d.queries.give(one)
-		if !errors.Is(context.Cause(shed), errShed) || ctx.Err() != nil {
+	if one, query := d.queries.acquire(ctx); one != nil {
+		err := d.follow(query, target, deliver)
+		d.queries.release(one)
+		if !errors.Is(context.Cause(query), errReclaimed) || ctx.Err() != nil {
 			return driver.Ended(ctx, err)
 		}
 	}
-	return driver.Ended(ctx, d.bell.follow(ctx, target, deliver))
+	return driver.Ended(ctx, d.prefixes.follow(ctx, target, deliver))
 }
 
 // follow watches target with blocking queries until one fails.
@@ -83,13 +83,4 @@ func (d *Driver) await(ctx context.Context, target driver.Target, after uint64) 
 var errRecovered = errors.New("asked again after a failure")
 
 // pause waits a random moment.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(rand.N(maxPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func pause(ctx context.Context) error { return driver.Sleep(ctx, rand.N(maxPause)) }

@@ -50,7 +50,7 @@ var refusals = map[string]error{
 	rpctypes.ErrLeaseTTLTooLarge.Error():        driver.ErrInvalid,
 	rpctypes.ErrRequestTooLarge.Error():         driver.ErrTooLarge,
 	rpctypes.ErrTooManyOps.Error():              driver.ErrTooLarge,
-	rpctypes.ErrTooManyRequests.Error():         driver.ErrUnavailable,
+	rpctypes.ErrTooManyRequests.Error():         driver.ErrOverloaded,  // what is proposed and not applied has grown too much
 	rpctypes.ErrNoLeader.Error():                driver.ErrUnavailable, // by the check that WithRequireLeader asks for
 	"etcdserver: rpc not supported for learner": driver.ErrUnavailable, // its name in rpctypes differs between releases
 }
@@ -77,8 +77,11 @@ func (d *Driver) classify(ctx context.Context, err error, f fate) error {
 	}
 	d.nudge()
 	sentinel := driver.ErrUnavailable
-	if f == maybeApplied {
+	switch {
+	case f == maybeApplied:
 		sentinel = driver.ErrIndeterminate
+	case code == codes.ResourceExhausted && rpctypes.ErrorDesc(native) != rpctypes.ErrNoSpace.Error():
+		sentinel = driver.ErrOverloaded // a limit of a proxy
 	}
 	cause := context.Cause(ctx)
 	if deadline, ok := ctx.Deadline(); cause == nil && ok && code == codes.DeadlineExceeded && time.Until(deadline) < deadlineSlack {

@@ -134,7 +134,9 @@ func (d *Driver) term(ctx context.Context) (uint64, error) {
 }
 
 // Revoke ends the lease. It asks a second and a third server in time, too.
+// Whether or not that succeeds, the driver does not keep the lease any longer.
 func (l *lease) Revoke(ctx context.Context) error {
+	l.driver.forget(l.id)
 	ctx = requireLeader(ctx)
 	_, err := hedged(ctx, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
 		ctx, opts, cancel := single(ctx)
@@ -153,12 +155,14 @@ func (l *lease) Revoke(ctx context.Context) error {
 
 // lose notes that the store said that the lease is gone.
 func (l *lease) lose() {
-	l.once.Do(func() {
-		close(l.lost)
-		l.driver.mu.Lock()
-		defer l.driver.mu.Unlock()
-		delete(l.driver.leases, l.id)
-	})
+	l.once.Do(func() { close(l.lost) })
+	l.driver.forget(l.id)
+}
+
+func (d *Driver) forget(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.leases, id)
 }
 
 func (l *lease) isLost() bool {

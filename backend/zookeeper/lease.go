@@ -92,11 +92,15 @@ func (l *lease) lose() {
 	l.once.Do(func() {
 		close(l.lost)
 		l.lapse.Stop()
-		l.d.mu.Lock()
-		delete(l.d.leases, l.id)
-		l.d.mu.Unlock()
+		l.d.forget(l.id)
 		l.reconnector.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
 	})
+}
+
+func (d *Driver) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.leases, id)
 }
 
 // Renew returns once a quorum has agreed to a commit of nothing that was sent
@@ -178,8 +182,10 @@ func (l *lease) judge(err error) error {
 
 // Revoke ends the session on a connection of its own, which takes the session
 // over. So the answer is surely the one to this request. Whether it succeeds or
-// not, the session is no longer kept.
+// not, the session is no longer kept, and a commit that names it is
+// ErrSessionLost.
 func (l *lease) Revoke(ctx context.Context) error {
+	l.d.forget(l.id)
 	select {
 	case <-l.lost:
 		return nil
@@ -210,14 +216,7 @@ func (l *lease) end(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: ending session %s: %w: %w", driver.ErrUnavailable, l.id, context.Cause(ctx), err)
 		}
-		if pause := l.d.pause(attempt + 1); pause > 0 {
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
+		_ = driver.Sleep(ctx, l.d.pause(attempt+1))
 	}
 }
 

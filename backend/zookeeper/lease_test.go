@@ -128,6 +128,9 @@ func TestRevoke(t *testing.T) {
 		}
 	})
 	wantErr(t, "Revoke without an answer", lease.Revoke(within(t, 100*time.Millisecond)), driver.ErrUnavailable, context.DeadlineExceeded)
+	if n := len(d.leases); n != 0 {
+		t.Errorf("the driver keeps %d leases after the one Revoke that the Store tries", n)
+	}
 	f.set(func() { f.answer = nil })
 	if err := lease.Revoke(within(t, 5*time.Second)); err != nil {
 		t.Errorf("Revoke: %v", err)

@@ -18,8 +18,8 @@ type place []string
 
 // ephemeral are the places of what goes with its owner.
 var ephemeral = []place{
-	{"election", plain, "office"},
-	{"election", strict, "office"},
+	{"election", plain, "tenure", "leader"},
+	{"election", strict, "tenure", "leader"},
 	{"election", plain, "queue", ""},
 	{"election", strict, "queue", ""},
 	{"partition", shared, "claims", ""},

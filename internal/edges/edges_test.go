@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
 	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
 	"internal/simulation":     {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
+	"internal/policy":         {"backend/...", "counter", "membership", "partition", "restart"},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
@@ -56,9 +57,9 @@ var allowed = map[string][]string{
 
 	"election/...":   {"backend", "backend/driver", "internal/...", "election/..."},
 	"counter/...":    {"backend", "backend/driver", "internal/...", "counter/..."},
-	"membership/...": {"backend", "backend/driver", "internal/...", "membership/..."},
-	"partition/...":  {"backend", "backend/driver", "internal/...", "partition/...", "membership"},
-	"restart/...":    {"backend", "backend/driver", "internal/...", "restart/..."},
+	"membership/...": {"backend", "internal/...", "membership/..."},
+	"partition/...":  {"backend", "internal/...", "partition/...", "membership"},
+	"restart/...":    {"backend", "internal/...", "restart/..."},
 
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 

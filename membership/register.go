@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // run keeps the member registered until the membership ends, and clears up.
@@ -29,22 +28,22 @@ func (r *Registration) replaced() bool { return r.pending != "" && r.lastSession
 // serve registers under one session after the other. It returns nil when the
 // membership has ended.
 func (r *Registration) serve() error {
-	var turn *turn // after a loss
+	var backoff *rejoinBackoff // after a loss
 	for r.life.Err() == nil {
 		session, err := r.group.openSession(r.life)
 		if err != nil {
 			return err
 		}
-		if turn != nil && !r.await(turn, session) {
+		if backoff != nil && !r.await(backoff, session) {
 			continue
 		}
-		standing, err := r.register(session)
+		entry, err := r.register(session)
 		switch {
 		case err == nil:
-			if err := r.keep(standing); err != nil {
+			if err := r.keep(entry); err != nil {
 				return err
 			}
-			turn = r.newTurn(standing)
+			backoff = r.newBackoff(entry)
 		case session.Context().Err() == nil || errors.Is(err, backend.ErrClosed):
 			return err
 		}
@@ -56,19 +55,19 @@ func (r *Registration) serve() error {
 var errSent = errors.New("the outcome of a registration is not known")
 
 // register creates an entry under session.
-func (r *Registration) register(session *backend.Session) (standing *Standing, err error) {
-	ctx, cancel := joinContexts(r.life, session.Context())
+func (r *Registration) register(session *backend.Session) (entry *Entry, err error) {
+	ctx, cancel := backend.JoinContexts(r.life, session.Context())
 	defer cancel(nil)
 	err = r.group.store.Retry(ctx, r.group.subject(), "register", func(ctx context.Context) error {
-		standing, err = r.create(ctx, session)
+		entry, err = r.create(ctx, session)
 		return err
 	})
-	return standing, err
+	return entry, err
 }
 
 // create makes one attempt, under a name of its own: should an earlier one
 // land after it was given up, it is swept.
-func (r *Registration) create(ctx context.Context, session *backend.Session) (*Standing, error) {
+func (r *Registration) create(ctx context.Context, session *backend.Session) (*Entry, error) {
 	name := r.newName()
 	key := r.key(name)
 	seen := r.group.delivered()
@@ -81,8 +80,8 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 	if givenUp {
 		r.group.claimant.GaveUp(session, true)
 	}
-	result, err := r.group.store.Commit(ctx, driver.Txn{
-		Ops: []driver.Op{driver.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
+	result, err := r.group.store.Commit(ctx, backend.Txn{
+		Ops: []backend.Op{backend.CreateEphemeral(key, encode(doc))}, Lease: session.ID(),
 	})
 	if errors.Is(err, backend.ErrIndeterminate) {
 		r.mu.Lock()
@@ -104,15 +103,15 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*S
 	default:
 		return nil, err
 	}
-	return r.stands(session, name, seen, doc.Update), nil
+	return r.registered(session, name, seen, doc.Update), nil
 }
 
-func (r *Registration) stands(session *backend.Session, name string, seen, update uint64) *Standing {
-	s := &Standing{Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
-	s.ctx, s.end = joinContexts(r.life, session.Context())
+func (r *Registration) registered(session *backend.Session, name string, seen, update uint64) *Entry {
+	s := &Entry{owner: r, Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
+	s.ctx, s.end = backend.JoinContexts(r.life, session.Context())
 	r.mu.Lock()
 	replaced := r.replaced()
-	r.standing, r.lastName, r.lastSession, r.pending = s, name, session, ""
+	r.entry, r.lastName, r.lastSession, r.pending = s, name, session, ""
 	r.stored = max(r.stored, update)
 	r.broadcast()
 	r.mu.Unlock()
@@ -123,17 +122,17 @@ func (r *Registration) stands(session *backend.Session, name string, seen, updat
 	return s
 }
 
-// errGone: the entry of a Standing is not in the store any more, though its
+// errGone: an entry is not in the store any more, though its
 // session is trusted.
 var errGone = errors.New("the entry is gone")
 
 // keep compares the entry with what it should be, at each news, until it is
 // over. An error is for good.
-func (r *Registration) keep(s *Standing) error {
+func (r *Registration) keep(s *Entry) error {
 	defer func() {
 		s.end(backend.ErrSessionLost) // has a cause already, save for an error
 		r.mu.Lock()
-		r.standing = nil
+		r.entry = nil
 		r.broadcast()
 		r.mu.Unlock()
 	}()
@@ -142,7 +141,7 @@ func (r *Registration) keep(s *Standing) error {
 		r.mu.Lock()
 		changed := r.changed
 		r.mu.Unlock()
-		err := r.group.store.Retry(s.ctx, r.group.subject(), "sync", func(ctx context.Context) error {
+		err := r.group.store.RetryUnder(s.ctx, s.Session, r.group.subject(), "sync", func(ctx context.Context) error {
 			return r.compare(ctx, s, st)
 		})
 		switch {
@@ -178,7 +177,7 @@ const lag = 2 * time.Second
 
 // compare does what a state calls for. A state may be from before the last
 // commit, so what it does not show as it should be is read afresh.
-func (r *Registration) compare(ctx context.Context, s *Standing, st *state) error {
+func (r *Registration) compare(ctx context.Context, s *Entry, st *state) error {
 	r.mu.Lock()
 	doc := r.doc
 	wrong := r.stored < doc.Update
@@ -216,7 +215,7 @@ func (r *Registration) compare(ctx context.Context, s *Standing, st *state) erro
 }
 
 // superseded ends the membership if holder has taken the ID.
-func (r *Registration) superseded(s *Standing, own, holder *record) bool {
+func (r *Registration) superseded(s *Entry, own, holder *record) bool {
 	if holder == nil || holder.doc.Incarnation == r.incarnation || newer(own, holder) > 0 {
 		s.disputed = time.Time{}
 		return false
@@ -238,7 +237,7 @@ func (r *Registration) superseded(s *Standing, own, holder *record) bool {
 }
 
 // correct makes the entry what it should be.
-func (r *Registration) correct(ctx context.Context, s *Standing) error {
+func (r *Registration) correct(ctx context.Context, s *Entry) error {
 	entry, found, err := r.group.store.Get(ctx, s.key)
 	if err != nil {
 		return err
@@ -263,7 +262,7 @@ func (r *Registration) correct(ctx context.Context, s *Standing) error {
 		if rec != nil {
 			doc.Since = rec.doc.Since // fixed when the entry was created
 		}
-		result, err := r.group.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Put(s.key, encode(doc), entry.Version)}})
+		result, err := r.group.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Put(s.key, encode(doc), entry.Version)}})
 		if err != nil {
 			return err // if in doubt, the Retry reads it again
 		}
@@ -289,15 +288,4 @@ func (g *Group) present() (*state, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state, g.changed
-}
-
-// joinContexts returns a context that ends when either of two does, with the
-// cause of that one.
-func joinContexts(a, b context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(a)
-	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
-	return ctx, func(cause error) {
-		stop()
-		cancel(cause)
-	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// turn is when a member that has lost its entry registers again.
+// rejoinBackoff says when a member that has lost its entry registers again.
 //
 // After an outage all have lost their sessions, and come back at one time. Who
 // can tell that nobody misses it takes its time: a moment in its share of most of a
@@ -19,21 +19,21 @@ import (
 // entry has its full TTL from the return of the store; and when more than half
 // have gone with it, as after a wipe: they are held in the views. Who alone has
 // lost its entry comes back at once.
-type turn struct {
-	lost   *Standing
+type rejoinBackoff struct {
+	lost   *Entry
 	began  time.Time // when it was lost
 	others int       // how many were shown beside it
 	place  float64   // among them, by a hash of the ID: from 0 to 1
 	due    time.Time // zero until it is drawn
 	gone   bool      // the entry has been seen to be gone,
 	alone  bool      // while at least half of the others were there
-	taken  time.Time // when it was the member's turn
+	taken  time.Time // when it was due and the member could register
 }
 
-// newTurn is called when a Standing is over. It returns nil if nobody else can
+// newBackoff is called when an Entry is over. It returns nil if nobody else can
 // have lost one for the same reason.
-func (r *Registration) newTurn(lost *Standing) *turn {
-	if errors.Is(context.Cause(lost.ctx), errRejoin) {
+func (r *Registration) newBackoff(lost *Entry) *rejoinBackoff {
+	if errors.Is(context.Cause(lost.ctx), errReplaced) {
 		return nil
 	}
 	g := r.group
@@ -46,63 +46,63 @@ func (r *Registration) newTurn(lost *Standing) *turn {
 			before++
 		}
 	}
-	return &turn{
+	return &rejoinBackoff{
 		lost: lost, began: time.Now(), others: max(n-1, 0),
 		place: (float64(before) + rand.Float64()) / float64(max(n, before+1)),
 	}
 }
 
 // look takes note of what a state says.
-func (t *turn) look(st *state) {
-	if !t.gone && st.number > t.lost.since && st.records[t.lost.Registration] == nil {
-		t.gone, t.alone = true, 2*len(st.holders) >= t.others
+func (b *rejoinBackoff) look(st *state) {
+	if !b.gone && st.number > b.lost.since && st.records[b.lost.Registration] == nil {
+		b.gone, b.alone = true, 2*len(st.holders) >= b.others
 	}
 }
 
 // draw sets when it is due, before end: first at the member's place in spread,
 // so that of many each second gets as many, and if that has passed, or the
 // second is crowded all the same, at random.
-func (t *turn) draw(now, end time.Time, spread time.Duration) {
-	first := t.due.IsZero()
-	if t.due = end.Add(-time.Duration((1 - t.place) * float64(spread))); !first || !now.Before(t.due) {
-		t.due = now.Add(time.Millisecond + rand.N(max(end.Sub(now), 1)))
+func (b *rejoinBackoff) draw(now, end time.Time, spread time.Duration) {
+	first := b.due.IsZero()
+	if b.due = end.Add(-time.Duration((1 - b.place) * float64(spread))); !first || !now.Before(b.due) {
+		b.due = now.Add(time.Millisecond + rand.N(max(end.Sub(now), 1)))
 	}
 }
 
-// await waits for the turn. It reports false if the session is over, or the
+// await waits until it is due. It reports false if the session is over, or the
 // membership.
-func (r *Registration) await(t *turn, session *backend.Session) bool {
+func (r *Registration) await(b *rejoinBackoff, session *backend.Session) bool {
 	spread := session.TTL() * 17 / 20
-	if time.Since(t.taken) < spread {
+	if time.Since(b.taken) < spread {
 		return session.Valid() // it was, but the session turned out to be gone
 	}
-	end := t.began.Add(spread)
+	end := b.began.Add(spread)
 	switch up, since := r.group.watching(); {
 	case !up:
 		end = time.Now().Add(spread)
-	case since.After(t.began):
+	case since.After(b.began):
 		end = since.Add(spread)
 	}
-	if now := time.Now(); t.due.Before(now) {
-		t.draw(now, end, spread)
+	if now := time.Now(); b.due.Before(now) {
+		b.draw(now, end, spread)
 	}
 	for {
 		st, news := r.group.present()
 		now := time.Now()
 		if up, _ := r.group.watching(); up {
-			t.look(st)
+			b.look(st)
 		}
 		if r.life.Err() != nil || !session.Valid() {
 			return false
 		}
-		if t.alone || !now.Before(t.due) && (!r.group.crowded(now) || !now.Before(end)) {
-			t.taken = now
+		if b.alone || !now.Before(b.due) && (!r.group.crowded(now) || !now.Before(end)) {
+			b.taken = now
 			return true
 		}
-		if !now.Before(t.due) {
-			t.draw(now, end, spread)
+		if !now.Before(b.due) {
+			b.draw(now, end, spread)
 		}
-		timer := time.NewTimer(t.due.Sub(now))
+		timer := time.NewTimer(b.due.Sub(now))
 		select {
 		case <-news:
 		case <-timer.C:

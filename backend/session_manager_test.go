@@ -246,26 +246,31 @@ func TestNoneIsLetThroughToASessionLostMeanwhile(t *testing.T) {
 	})
 }
 
+// untrusted makes the renewals of a lease fail, so that its session ends with
+// its window while the store may still have its keys.
+func untrusted(l *lease) {
+	l.renew = func(context.Context) (time.Duration, error) {
+		return 0, fmt.Errorf("%w: no reply", driver.ErrUnavailable)
+	}
+}
+
 // TestTheLostIsRevokedBeforeTheNextIsGranted: but not while something may
 // still run under it.
 func TestTheLostIsRevokedBeforeTheNextIsGranted(t *testing.T) {
-	native := errors.New("native")
 	for name, c := range map[string]struct {
 		holdFor, revokedAfter time.Duration
 	}{
 		// Catches: no revoke, or only after the next grant.
 		"not held": {0, 0},
 		// Catches: a revoke under a holder.
-		"held": {2 * time.Second, 2 * time.Second},
+		"held": {margin / 2, margin / 2},
 		// Catches: a holder that does not stop keeps all others out.
-		"held for ever": {time.Hour, 7 * time.Second},
+		"held for ever": {time.Hour, margin},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, _ *memory.Server) {
 				first, second := newLease("first", ttl), newLease("second", ttl)
-				first.renew = func(context.Context) (time.Duration, error) {
-					return 0, fmt.Errorf("%w: %w", driver.ErrSessionLost, native)
-				}
+				untrusted(first)
 				var revoked log[time.Time]
 				first.revoke = func(context.Context) error {
 					revoked.add(time.Now())
@@ -286,7 +291,7 @@ func TestTheLostIsRevokedBeforeTheNextIsGranted(t *testing.T) {
 					release := held.Hold()
 					context.AfterFunc(held.Context(), func() { time.AfterFunc(c.holdFor, release) })
 				}
-				<-held.Context().Done() // at the first renewal, after 3s
+				<-held.Context().Done() // at the end of its window
 				lost := time.Now()
 				wantString(t, "next session", session(t, s).ID(), "second")
 				if r := revoked.all(); len(r) != 1 {
@@ -299,14 +304,59 @@ func TestTheLostIsRevokedBeforeTheNextIsGranted(t *testing.T) {
 	}
 }
 
+// TestASessionThatTheStoreLostHoldsUpNobody: its keys are gone, so there is
+// nothing to revoke, and nothing that another session would have to wait for.
+func TestASessionThatTheStoreLostHoldsUpNobody(t *testing.T) {
+	// Catches: one slow body under the lost session that keeps every primitive
+	// of the process from the next, for as long as the lost one had left.
+	gone := fmt.Errorf("%w: of the fake", driver.ErrSessionLost)
+	for name, lose := range map[string]func(*testing.T, *backend.Store, *lease){
+		"a renewal says so": func(*testing.T, *backend.Store, *lease) {},
+		"a commit says so": func(t *testing.T, s *backend.Store, l *lease) {
+			_, err := s.Commit(t.Context(), backend.Txn{Ops: []backend.Op{backend.CreateEphemeral("k", nil)}, Lease: l.ID()})
+			wantErr(t, err, backend.ErrSessionLost)
+		},
+		"the server says so": func(_ *testing.T, _ *backend.Store, l *lease) { close(l.lost) },
+		"the server says so after its window": func(_ *testing.T, s *backend.Store, l *lease) {
+			<-s.LastSession().Context().Done()
+			close(l.lost)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, _ *memory.Server) {
+				first, second := newLease("first", ttl), newLease("second", ttl)
+				untrusted(first)
+				if name == "a renewal says so" {
+					first.renew = func(context.Context) (time.Duration, error) { return 0, gone }
+				}
+				d := granting(first, second)
+				d.commit = func(context.Context, driver.Txn) (driver.Result, error) { return driver.Result{}, gone }
+				s := over(t, d, nil)
+				held := session(t, s)
+				defer held.Hold()()
+				lose(t, s, first)
+				<-held.Context().Done()
+				passed := since()
+				wantString(t, "next session", session(t, s).ID(), "second")
+				if passed() > 500*time.Millisecond {
+					t.Errorf("the next session came %v after the loss", passed())
+				}
+				if n := first.revoked.Load(); n != 0 {
+					t.Errorf("the lost session was revoked %d times", n)
+				}
+			})
+		})
+	}
+}
+
 func TestALostSessionThatCannotBeRevokedHoldsUpNobody(t *testing.T) {
 	// Catches: a revoke without a bound.
 	bubble(t, func(t *testing.T, _ *memory.Server) {
 		first, second := newLease("first", ttl), newLease("second", ttl)
 		first.revoke = silence
+		untrusted(first)
 		s := over(t, granting(first, second), nil)
 		held := session(t, s)
-		close(first.lost)
 		<-held.Context().Done()
 		passed := since()
 		session(t, s)

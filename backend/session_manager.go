@@ -19,12 +19,12 @@ const (
 	rejoinEvery = 10 * time.Millisecond
 )
 
-// keeper grants the Store's session on first need, renews it, and grants
-// another after a loss.
-type keeper struct {
+// sessionManager grants the Store's session when it is first needed, renews it,
+// and grants another after a loss.
+type sessionManager struct {
 	store *Store
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	current *Session
 	last    *Session // opened last
 	running bool
@@ -36,9 +36,9 @@ type keeper struct {
 	done    chan struct{} // closed when the run has ended
 }
 
-func (k *keeper) init(s *Store) {
-	k.store = s
-	k.changed = make(chan struct{})
+func (m *sessionManager) init(s *Store) {
+	m.store = s
+	m.changed = make(chan struct{})
 }
 
 // Session returns the present session, waiting until there is one: the first
@@ -46,12 +46,12 @@ func (k *keeper) init(s *Store) {
 // one by one, a hundredth of a second apart, so that what rejoins does not do
 // so all at once.
 //
-// While the store is away it waits, until ctx ends: then the error is
+// While the store is unavailable it waits until ctx ends: then the error is
 // ErrUnavailable with the cause. Other errors: ErrDenied, or ErrInvalid if the
 // store cannot grant Options.TTL; ErrClosed.
 func (s *Store) Session(ctx context.Context) (*Session, error) {
 	for {
-		session, wait, err := s.keeper.wait(ctx)
+		session, wait, err := s.sessions.wait(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("session: %w", err)
 		}
@@ -71,121 +71,121 @@ func (s *Store) Session(ctx context.Context) (*Session, error) {
 
 // LastSession returns the session that was opened last, without I/O and without
 // waiting; nil if there has been none. It may be over: ask Valid. It is for
-// those who report on the Store; who is to own something calls Session.
+// reports on the Store; to own something call Session.
 func (s *Store) LastSession() *Session {
-	s.keeper.mu.Lock()
-	defer s.keeper.mu.Unlock()
-	return s.keeper.last
+	s.sessions.mu.Lock()
+	defer s.sessions.mu.Unlock()
+	return s.sessions.last
 }
 
-func (k *keeper) wait(ctx context.Context) (*Session, time.Duration, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+func (m *sessionManager) wait(ctx context.Context) (*Session, time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for {
-		if k.store.life.Err() != nil {
+		if m.store.life.Err() != nil {
 			return nil, 0, ErrClosed
 		}
-		if k.current != nil && k.current.Valid() {
-			return k.current, k.turn(), nil
+		if m.current != nil && m.current.Valid() {
+			return m.current, m.rejoinDelay(), nil
 		}
-		if !k.running {
-			k.running = true
-			k.runs++
-			k.done = make(chan struct{})
-			go k.run()
+		if !m.running {
+			m.running = true
+			m.runs++
+			m.done = make(chan struct{})
+			go m.run()
 		}
-		run, changed := k.runs, k.changed
-		k.mu.Unlock()
+		run, changed := m.runs, m.changed
+		m.mu.Unlock()
 		select {
 		case <-ctx.Done():
-		case <-k.store.life.Done():
+		case <-m.store.life.Done():
 		case <-changed:
 		}
-		k.mu.Lock()
-		if ctx.Err() != nil && k.store.life.Err() == nil {
+		m.mu.Lock()
+		if ctx.Err() != nil && m.store.life.Err() == nil {
 			return nil, 0, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 		}
-		if !k.running && k.runs == run && k.failed != nil {
-			return nil, 0, k.failed
+		if !m.running && m.runs == run && m.failed != nil {
+			return nil, 0, m.failed
 		}
 	}
 }
 
-// turn returns how long the caller has to wait before it rejoins.
-func (k *keeper) turn() time.Duration {
-	if !k.regrant {
+// rejoinDelay returns how long the caller waits before it rejoins.
+func (m *sessionManager) rejoinDelay() time.Duration {
+	if !m.regrant {
 		return 0
 	}
 	now := time.Now()
-	if k.rejoin.Before(now) {
-		k.rejoin = now
+	if m.rejoin.Before(now) {
+		m.rejoin = now
 	}
-	wait := k.rejoin.Sub(now)
-	k.rejoin = k.rejoin.Add(rejoinEvery)
+	wait := m.rejoin.Sub(now)
+	m.rejoin = m.rejoin.Add(rejoinEvery)
 	return wait
 }
 
-func (k *keeper) set(session *Session, running bool, failed error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.current != nil && session != nil {
-		k.regrant = true
+func (m *sessionManager) set(session *Session, running bool, failed error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.current != nil && session != nil {
+		m.regrant = true
 	}
 	if session != nil {
-		k.last = session
+		m.last = session
 	}
 	if session != nil || !running {
-		k.current = session
+		m.current = session
 	}
-	k.running, k.failed = running, failed
-	close(k.changed)
-	k.changed = make(chan struct{})
+	m.running, m.failed = running, failed
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 // run keeps sessions until the Store closes or none can be had.
-func (k *keeper) run() {
-	defer close(k.done)
+func (m *sessionManager) run() {
+	defer close(m.done)
 	var failing bool
 	for attempt := 0; ; attempt++ {
-		session, err := k.grant()
+		session, err := m.grant()
 		granted := trust.Now()
-		pause := fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
+		pause := fullJitter(attempt, regrantBase, m.store.opts.TTL/2)
 		switch {
-		case k.store.life.Err() != nil:
+		case m.store.life.Err() != nil:
 			if session != nil {
 				session.over(ErrClosed)
-				k.set(session, true, nil) // for close to revoke
+				m.set(session, true, nil) // for close to revoke
 			}
 			return
 		case err != nil && permanent(err):
-			k.store.opts.Logger.Error("no session can be had", "error", err)
-			k.set(nil, false, err)
+			m.store.opts.Logger.Error("no session can be had", "error", err)
+			m.set(nil, false, err)
 			return
 		case err != nil:
-			if f := k.store.opts.Trace.Retrying; f != nil {
+			if f := m.store.opts.Trace.Retrying; f != nil {
 				f(Retrying{Operation: "grant", Kind: KindSession, Attempt: attempt + 1, Pause: pause, Err: err})
 			}
 			if !failing {
 				failing = true
-				k.store.opts.Logger.Warn("cannot open a session, trying until it works", "error", err)
+				m.store.opts.Logger.Warn("cannot open a session, trying until it works", "error", err)
 			}
 		default:
 			failing = false
-			k.set(session, true, nil)
-			k.keep(session)
-			if k.store.life.Err() != nil {
+			m.set(session, true, nil)
+			m.keep(session)
+			if m.store.life.Err() != nil {
 				return
 			}
-			k.reportLost(session)
+			m.reportLost(session)
 			// One that did not even last a TTL counts as another failure: a
 			// store that grants sessions and loses them is not to be hurried.
 			if trust.Now().Sub(granted) >= session.TTL() {
 				attempt = 0
-				pause = fullJitter(attempt, regrantBase, k.store.opts.TTL/2)
+				pause = fullJitter(attempt, regrantBase, m.store.opts.TTL/2)
 			}
-			k.retire(session)
+			m.revokeWhenIdle(session)
 		}
-		if sleep(k.store.life, pause) != nil {
+		if Sleep(m.store.life, pause) != nil {
 			return
 		}
 	}
@@ -193,23 +193,26 @@ func (k *keeper) run() {
 
 // grant opens a session. The window of one whose grant took longer than it is
 // worth has closed already, and it is given back.
-func (k *keeper) grant() (*Session, error) {
-	opts := &k.store.opts
-	ctx, cancel := context.WithTimeout(k.store.life, opts.CallTimeout/2)
+func (m *sessionManager) grant() (*Session, error) {
+	opts := &m.store.opts
+	ctx, cancel := context.WithTimeout(m.store.life, opts.CallTimeout/2)
 	defer cancel()
+	generation, _ := m.store.driver.Generation()
 	start := trust.Now()
 	var lease driver.Lease
-	err := k.store.during(func() (err error) {
-		lease, err = k.store.driver.Grant(ctx, opts.TTL)
+	err := m.store.urgent(func() (err error) {
+		lease, err = m.store.driver.Grant(ctx, opts.TTL)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	m.store.served.Store(true)
 	session := newSession(lease, start, opts.margin(lease.TTL()))
+	session.generation = generation
 	if !session.Valid() {
 		session.over(ErrSessionLost)
-		k.revoke(session, opts.CallTimeout/2)
+		m.revoke(session, opts.CallTimeout/2)
 		return nil, fmt.Errorf("%w: the grant took longer than the session is worth", ErrUnavailable)
 	}
 	opts.Logger.Info("session opened", "session", lease.ID(), "ttl", lease.TTL())
@@ -222,8 +225,8 @@ func (k *keeper) grant() (*Session, error) {
 // keep renews the session until it is over: a third of the window after the
 // start of the last renewal that counted, so that one that fails leaves time
 // for more.
-func (k *keeper) keep(session *Session) {
-	stop := k.heed(session)
+func (m *sessionManager) keep(session *Session) {
+	stop := m.watchForLoss(session)
 	defer stop()
 	window := session.TTL() - session.margin
 	due := trust.Now().Add(session.TrustLeft() - window + window/3)
@@ -238,43 +241,43 @@ func (k *keeper) keep(session *Session) {
 		case <-timer.C:
 		}
 		start := trust.Now()
-		validFor, err := k.renew(session, start, max(start.Sub(planned), 0), window/4)
+		validFor, err := m.renew(session, start, max(start.Sub(planned), 0), window/4)
 		switch {
-		case k.store.life.Err() != nil:
+		case m.store.life.Err() != nil:
 			session.over(ErrClosed)
 			return
 		case err == nil:
 			if streak > 0 {
-				k.store.orphans.suspect() // an outage is when a store is restored
+				m.store.orphans.suspect() // an outage is when a store is restored
 			}
 			streak = 0
 			window = validFor - session.margin
 			due = start.Add(window / 3)
 			planned = due
 		case errors.Is(err, ErrSessionLost):
-			session.over(err)
+			session.lost(err)
 			return
 		default:
 			if streak++; streak == 1 {
-				k.store.opts.Logger.Warn("session renewal failed", "session", session.ID(), "trust_left", session.TrustLeft(), "error", err)
+				m.store.opts.Logger.Warn("session renewal failed", "session", session.ID(), "trust_left", session.TrustLeft(), "error", err)
 			}
 			due = trust.Now().Add(fullJitter(streak, window/64, window/16))
 		}
 	}
 }
 
-// heed ends the session when the Store closes or the store says that the lease
-// is gone, a renewal under way or not, until the function it returns is called.
-func (k *keeper) heed(session *Session) (stop func()) {
+// watchForLoss ends the session as soon as Close begins or the server reports
+// the lease lost, even during a renewal. Call stop to end the watch.
+func (m *sessionManager) watchForLoss(session *Session) (stop func()) {
 	stopped, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
 		case <-stopped:
-		case <-k.store.life.Done():
+		case <-m.store.life.Done():
 			session.over(ErrClosed)
 		case <-session.lease.Lost():
-			session.over(fmt.Errorf("%w: the store said so", ErrSessionLost))
+			session.lost(fmt.Errorf("%w: the store said so", ErrSessionLost))
 		}
 	}()
 	return func() {
@@ -284,11 +287,11 @@ func (k *keeper) heed(session *Session) (stop func()) {
 }
 
 // renew makes one attempt, that began at start, late by as much as is said.
-func (k *keeper) renew(session *Session, start trust.Instant, late, timeout time.Duration) (time.Duration, error) {
+func (m *sessionManager) renew(session *Session, start trust.Instant, late, timeout time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(session.ctx, timeout)
 	defer cancel()
 	var validFor time.Duration
-	err := k.store.during(func() (err error) {
+	err := m.store.urgent(func() (err error) {
 		validFor, err = session.lease.Renew(ctx)
 		return err
 	})
@@ -301,8 +304,8 @@ func (k *keeper) renew(session *Session, start trust.Instant, late, timeout time
 	if err == nil && !session.extend(start, validFor) {
 		err = fmt.Errorf("%w: the trust window closed before the reply came", driver.ErrNotCounted)
 	}
-	trace := k.store.opts.Trace
-	if k.store.life.Err() != nil {
+	trace := m.store.opts.Trace
+	if m.store.life.Err() != nil {
 		return 0, ErrClosed // Close ended it: no failure to report
 	}
 	if err == nil {
@@ -318,53 +321,59 @@ func (k *keeper) renew(session *Session, start trust.Instant, late, timeout time
 }
 
 // lost is told that the store refused a commit because a lease is gone.
-func (k *keeper) lost(lease string, err error) {
-	k.mu.Lock()
-	session := k.current
-	k.mu.Unlock()
+func (m *sessionManager) lost(lease string, err error) {
+	m.mu.Lock()
+	session := m.current
+	m.mu.Unlock()
 	if session != nil && session.ID() == lease {
-		session.over(err)
+		session.lost(err)
 	}
 }
 
-func (k *keeper) reportLost(session *Session) {
+func (m *sessionManager) reportLost(session *Session) {
 	cause := context.Cause(session.ctx)
-	k.store.opts.Logger.Warn("session lost", "session", session.ID(), "cause", cause)
-	if f := k.store.opts.Trace.SessionLost; f != nil {
+	m.store.opts.Logger.Warn("session lost", "session", session.ID(), "cause", cause)
+	if f := m.store.opts.Trace.SessionLost; f != nil {
 		f(SessionLost{Session: session.ID(), Cause: cause})
 	}
 }
 
-// retire revokes a session that is over, so that its keys do not stand in the
-// way until they expire. Not before what ran under it has stopped, though, or
-// its keys may be gone anyway: the store giving the keys to others is what
-// starts others. It tries once: after an outage entries of groups are to stand
-// until their owners, who come back one after the other, have new ones.
-func (k *keeper) retire(session *Session) {
+// revokeWhenIdle revokes a session that is over, so that its keys do not block
+// others until they expire. It waits until nothing runs under the session, or
+// until the keys may be gone anyway: another process may start as soon as they
+// are. It tries once: after an outage the entries of groups stay until their
+// owners, who come back one after the other, have new ones. Where the store has
+// reported the lease lost the keys are gone, and there is nothing to wait for.
+func (m *sessionManager) revokeWhenIdle(session *Session) {
 	timer := time.NewTimer(max(session.expiry(), 0))
 	defer timer.Stop()
 	select {
+	case <-session.gone:
+	case <-session.lease.Lost():
+	case <-m.store.life.Done():
+		return // close revokes it
 	case <-session.unheld():
 	case <-timer.C:
-	case <-k.store.life.Done():
-		return // close revokes it
 	}
-	k.revoke(session, min(k.store.opts.CallTimeout, session.TTL()/4))
+	if session.reportedLost() {
+		return
+	}
+	m.revoke(session, min(m.store.opts.CallTimeout, session.TTL()/4))
 }
 
-func (k *keeper) revoke(session *Session, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(k.store.life, timeout)
+func (m *sessionManager) revoke(session *Session, timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(m.store.life, timeout)
 	defer cancel()
-	if err := k.store.during(func() error { return session.lease.Revoke(ctx) }); err != nil {
-		k.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
+	if err := m.store.during(func() error { return session.lease.Revoke(ctx) }); err != nil {
+		m.store.opts.Logger.Debug("session not revoked, it will expire", "session", session.ID(), "error", err)
 	}
 }
 
 // close is called once the Store's life has ended.
-func (k *keeper) close(ctx context.Context) error {
-	k.mu.Lock()
-	running, done := k.running, k.done
-	k.mu.Unlock()
+func (m *sessionManager) close(ctx context.Context) error {
+	m.mu.Lock()
+	running, done := m.running, m.done
+	m.mu.Unlock()
 	if running {
 		select {
 		case <-done:
@@ -372,9 +381,9 @@ func (k *keeper) close(ctx context.Context) error {
 			return fmt.Errorf("close: the session's upkeep did not stop: %w", context.Cause(ctx))
 		}
 	}
-	k.mu.Lock()
-	session := k.current
-	k.mu.Unlock()
+	m.mu.Lock()
+	session := m.current
+	m.mu.Unlock()
 	if session == nil {
 		return nil
 	}
@@ -385,7 +394,7 @@ func (k *keeper) close(ctx context.Context) error {
 		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
 	}
 	revoked := make(chan error, 1)
-	go func() { revoked <- k.store.during(func() error { return session.lease.Revoke(ctx) }) }()
+	go func() { revoked <- m.store.during(func() error { return session.lease.Revoke(ctx) }) }()
 	var err error
 	select {
 	case err = <-revoked:

@@ -10,14 +10,14 @@ import (
 	"github.com/quorate/quorate/membership"
 )
 
-func TestRejoin(t *testing.T) { testRejoin(t, faults.Fault{}) }
+func TestReplace(t *testing.T) { testReplace(t, faults.Fault{}) }
 
 // The watch shows the new entry before the reply to its creation comes.
-func TestRejoinWithALateReply(t *testing.T) {
-	testRejoin(t, faults.Fault{ReplyDelay: 100 * time.Millisecond})
+func TestReplaceWithALateReply(t *testing.T) {
+	testReplace(t, faults.Fault{ReplyDelay: 100 * time.Millisecond})
 }
 
-func testRejoin(t *testing.T, creation faults.Fault) {
+func testReplace(t *testing.T, creation faults.Fault) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a, b := start(t, server, nil), start(t, server, nil)
 		r := a.join("a")
@@ -25,11 +25,11 @@ func testRejoin(t *testing.T, creation faults.Fault) {
 		time.Sleep(time.Second)
 		seen := b.watch()
 		seen.take()
-		s, _ := r.Standing(t.Context())
+		s, _ := r.Entry(t.Context())
 		a.faults.Next(faults.Commit, creation)
-		next, err := r.Rejoin(t.Context(), s)
+		next, err := s.Replace(t.Context())
 		if err != nil || next.Registration == s.Registration || s.Context().Err() == nil {
-			t.Errorf("Rejoin = %+v, %v", next, err)
+			t.Errorf("Replace = %+v, %v", next, err)
 		}
 		time.Sleep(time.Second)
 		wantKeys(t, "afterwards", server, "a", "b") // the old entry is swept
@@ -39,17 +39,17 @@ func testRejoin(t *testing.T, creation faults.Fault) {
 
 // A Leave while an entry is being replaced: the old one stands beside the new,
 // and the watch has no news after that of the mark.
-func TestLeaveWhileRejoining(t *testing.T) {
+func TestLeaveWhileReplacing(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a := start(t, server, nil)
 		r := a.join("a")
 		time.Sleep(time.Second)
-		s, _ := r.Standing(t.Context())
+		s, _ := r.Entry(t.Context())
 		late := faults.Fault{ReplyDelay: 300 * time.Millisecond}
 		a.faults.Next(faults.Commit, late)
 		go func() {
-			if _, err := r.Rejoin(t.Context(), s); !errors.Is(err, membership.ErrLeft) {
-				t.Errorf("Rejoin = %v", err)
+			if _, err := s.Replace(t.Context()); !errors.Is(err, membership.ErrLeft) {
+				t.Errorf("Replace = %v", err)
 			}
 		}()
 		time.Sleep(50 * time.Millisecond)
