@@ -27,8 +27,8 @@ func classify(err error, maybe bool) error {
 		sentinel = driver.ErrOverloaded
 	case errors.Is(err, zk.ErrInvalidACL), errors.Is(err, zk.ErrNoChildrenForEphemerals), errors.Is(err, zk.ErrNotEmpty), errors.Is(err, zk.ErrInvalidPath):
 		sentinel = driver.ErrInvalid
-	case errors.Is(err, zk.ErrShortBuffer):
-		sentinel = driver.ErrTooLarge // the client found no room to write it down
+	case errors.Is(err, zk.ErrShortBuffer), errors.Is(err, driver.ErrTooLarge):
+		sentinel = driver.ErrTooLarge // for the client's buffer, or as an answer
 	case errors.Is(err, zk.ErrNoServer), errors.Is(err, errConnLost):
 		// The client had not sent it when it looked for another server.
 	case errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):

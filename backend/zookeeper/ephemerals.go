@@ -104,11 +104,11 @@ func (e *ephemerals) remove(paths []string) {
 func (e *ephemerals) settled() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if now := time.Now(); !e.counted.IsZero() && now.Sub(e.counted) < recountAfter {
+	now := time.Now()
+	if !e.counted.IsZero() && now.Sub(e.counted) < recountAfter {
 		return nil
-	} else {
-		e.counted = now
 	}
+	e.counted = now
 	var paths []string
 	for path, underWay := range e.paths {
 		if !underWay {

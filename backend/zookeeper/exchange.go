@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/go-zookeeper/zk"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 const (
@@ -162,6 +164,10 @@ func (c *conn) answered(number int32, r reply) {
 	c.inspect(w.request, &r)
 	x := w.exchange
 	x.replies[w.at] = r
+	if r.err != nil { // the connection is lost, and no other answer comes
+		close(x.done)
+		return
+	}
 	if x.left--; x.left == 0 { // only the reader counts
 		close(x.done)
 		<-c.slots
@@ -172,7 +178,9 @@ func (c *conn) answered(number int32, r reply) {
 func (c *conn) inspect(sent request, r *reply) {
 	switch err := r.failure(); {
 	case errors.Is(err, errFrameTooLarge):
-		c.d.reads.shrink()
+		if sent.op != opMultiRead || !c.d.reads.shrink() {
+			r.err = fmt.Errorf("%w: %w", driver.ErrTooLarge, err)
+		}
 		c.net.kill(err)
 	case errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):
 		// The session has ended, or another connection has taken it over: a

@@ -46,19 +46,19 @@ type change struct {
 }
 
 // commit makes a change, and tells it, while no request is served.
-func (fo *forest) commit(make func(*change)) {
+func (fo *forest) commit(do func(*change)) {
 	fo.f.order.Lock()
 	defer fo.f.order.Unlock()
-	fo.within(make)
+	fo.within(do)
 }
 
 // within is commit for one who serves a request.
-func (fo *forest) within(make func(*change)) {
+func (fo *forest) within(do func(*change)) {
 	fo.mu.Lock()
 	defer fo.mu.Unlock()
 	fo.zxid++
 	c := &change{fo: fo}
-	make(c)
+	do(c)
 	switch {
 	case fo.silent:
 	case fo.late:

@@ -14,7 +14,14 @@ const (
 // readSizes knows how many nodes to ask for in one request.
 type readSizes struct{ shrunk atomic.Int32 }
 
-func (s *readSizes) shrink() { s.shrunk.Add(1) }
+// shrink reduces the batches. It reports false if they are at their minimum.
+func (s *readSizes) shrink() bool {
+	if s.batch() == minBatch {
+		return false
+	}
+	s.shrunk.Add(1)
+	return true
+}
 
 func (s *readSizes) batch() int { return max(maxBatch>>min(3*s.shrunk.Load(), 30), minBatch) }
 

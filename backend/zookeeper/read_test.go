@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,4 +129,9 @@ func TestAnswerTooLarge(t *testing.T) {
 	if err != nil || len(states[0]) != 200 {
 		t.Errorf("Read again = %d entries, %v", len(states[0]), err)
 	}
+	f.set(func() { f.tooLarge = 1 })
+	for ctx.Err() == nil && (errors.Is(err, driver.ErrUnavailable) || err == nil) {
+		_, err = d.Read(ctx, driver.Dir("dir"))
+	}
+	wantErr(t, "Read of what is too large in the smallest batches", err, driver.ErrTooLarge)
 }

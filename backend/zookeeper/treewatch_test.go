@@ -306,8 +306,8 @@ func TestWatchesAreTakenBack(t *testing.T) {
 		fo.commit(func(c *change) { c.set("/dir/a", fmt.Sprint("=", i)) })
 		third.await(fo.state("/dir"))
 		third.end()
-		<-first.ended
-		<-second.ended
+		wantErr(t, "Watch", <-first.ended, context.Canceled)
+		wantErr(t, "Watch", <-second.ended, context.Canceled)
 	}
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
 		var set []string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,13 +89,15 @@ func newerWins(t *testing.T, env *drivertest.Env) {
 // in the next moment.
 func mostLeave(t *testing.T, env *drivertest.Env) {
 	all, joined := crowd(t, env, 5)
+	var leaving sync.WaitGroup
+	defer leaving.Wait() // a watch may show the end before the reply comes
 	for i := range 4 {
-		go func() {
+		leaving.Go(func() {
 			if err := joined[i+1].Leave(t.Context()); err != nil {
 				t.Errorf("Leave: %v", err)
 			}
 			_ = all[i+1].store.Close()
-		}()
+		})
 	}
 	all[0].shows(t, 0, "m0")
 }
