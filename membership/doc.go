@@ -78,7 +78,9 @@
 //	member paused              gone after its TTL; back, the same incarnation,
 //	                           when it goes on
 //	restarted during an outage Options.SnapshotFile tells the last members, stale
-//	store refuses              Contexts end with backend.ErrDenied; so do Watches
+//	store refuses              for half a TTL: nothing ends. For longer: Contexts end
+//	                           with backend.ErrDenied, and Watches after 10 s. The
+//	                           next call of the Group asks the store again
 //
 // # What it costs
 //

@@ -80,6 +80,9 @@ var kinds = []kind{
 	{name: "server emptied", inject: serverEmptied},
 	{name: "server with a wrong configuration", inject: serverMisconfigured},
 	{name: "member removed", inject: memberRemoved, stores: "etcd consul"},
+	// Refusals.
+	{name: "store full", inject: storeFull, stores: "etcd"},
+	{name: "permissions taken for a moment", inject: refusedForAMoment, stores: "etcd zookeeper"},
 	// Crowds.
 	{name: "reconnect storm of 300 clients", inject: reconnectStorm},
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // TestRequestLimits: a Consul server that enforces 40 reads and 20 writes per
-// second. On one Store 30 elections and 10 groups start within a minute, beside
-// another with a third of that. Few of the requests are refused, and neither
-// session is lost.
+// second, and ten times as many at once after it was idle. On one Store 60
+// elections and 20 groups start within a minute, beside another with a sixth of
+// that. Few of the requests are refused, and neither session is lost.
 func TestRequestLimits(t *testing.T) {
 	t.Parallel()
 	c, err := cluster.StartConsul(cluster.ConsulConfig{Nodes: 1, Config: `limits {
@@ -23,7 +23,7 @@ func TestRequestLimits(t *testing.T) {
 }`})
 	closing(t, c, err)
 	var stores sync.WaitGroup
-	for n, size := range []int{30, 10} {
+	for n, size := range []int{60, 10} {
 		g := openGate(t, c.Addrs()[0])
 		p := onConsul(t, consulClient(t, g.addr, ""), nil)
 		stores.Go(func() { crowd(t, p, g, n, size) })

@@ -189,7 +189,7 @@ func guardedZooKeeper(t testing.TB, nodes int) *guarded {
 // workers is the ACL of what the processes of these tests create.
 func workers() []zk.ACL {
 	all := zk.DigestACL(zk.PermAll, "admin", secret)
-	for _, name := range []string{"a", "b"} {
+	for _, name := range []string{"a", "b", "c"} {
 		all = append(all, zk.DigestACL(zk.PermRead|zk.PermWrite|zk.PermCreate|zk.PermDelete, name, secret)...)
 	}
 	return all

@@ -1,0 +1,142 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// storeFull has etcd refuse what needs space, while it serves all else: reads,
+// renewals and deletes.
+func storeFull(ctx context.Context, r *run) error {
+	client := r.admin.(*etcdAdmin).client
+	alarm := func(action pb.AlarmRequest_AlarmAction) error {
+		status, err := client.Status(ctx, client.Endpoints()[0])
+		if err != nil {
+			return err
+		}
+		_, err = pb.NewMaintenanceClient(client.ActiveConnection()).Alarm(ctx, &pb.AlarmRequest{
+			Action: action, MemberID: status.Header.GetMemberId(), Alarm: pb.AlarmType_NOSPACE,
+		})
+		return err
+	}
+	if err := alarm(pb.AlarmRequest_ACTIVATE); err != nil {
+		return fmt.Errorf("raising the alarm: %w", err)
+	}
+	pause(r.either())
+	r.heals()
+	if err := alarm(pb.AlarmRequest_DEACTIVATE); err != nil {
+		return fmt.Errorf("lifting the alarm: %w", err)
+	}
+	return nil
+}
+
+// refusedForAMoment has the store refuse every client, or a part of what each
+// does, for less than half a TTL: that ends nothing.
+func refusedForAMoment(ctx context.Context, r *run) error {
+	refuse, allow, err := refusers[r.rig.Name](ctx, r)
+	if err != nil {
+		return err
+	}
+	if err := refuse(); err != nil {
+		return fmt.Errorf("taking permissions: %w", err)
+	}
+	pause(r.draw(r.ttl / 4))
+	r.heals()
+	if err := allow(); err != nil {
+		return fmt.Errorf("giving permissions back: %w", err)
+	}
+	return nil
+}
+
+// refusers return how a store is made to refuse, and how that is undone.
+var refusers = map[string]func(context.Context, *run) (refuse, allow func() error, _ error){
+	"etcd": refuseEtcd, "zookeeper": refuseZooKeeper,
+}
+
+// refuseEtcd switches authentication on, for which no client has a user.
+func refuseEtcd(ctx context.Context, r *run) (refuse, allow func() error, _ error) {
+	const root, password = "root", "correct horse"
+	admin := r.admin.(*etcdAdmin).client
+	users, err := admin.UserList(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(users.Users) == 0 {
+		_, added := admin.UserAdd(ctx, root, password)
+		_, role := admin.RoleAdd(ctx, root)
+		_, granted := admin.UserGrantRole(ctx, root, root)
+		if err := errors.Join(added, role, granted); err != nil {
+			return nil, nil, err
+		}
+	}
+	refuse = func() error {
+		_, err := admin.AuthEnable(ctx)
+		return err
+	}
+	allow = func() error {
+		// A client with a name connects only while authentication is on.
+		client, err := clientv3.New(clientv3.Config{Endpoints: r.cluster.Addrs(), Username: root, Password: password, Logger: zap.NewNop()})
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		_, err = client.AuthDisable(ctx)
+		return err
+	}
+	return refuse, allow, nil
+}
+
+// refuseZooKeeper takes away the permission to write to what is there.
+func refuseZooKeeper(_ context.Context, r *run) (refuse, allow func() error, _ error) {
+	conn, _, err := zk.Connect(r.cluster.Addrs(), 10*time.Second, zk.WithLogger(quiet{}))
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := conn.AddAuth("digest", []byte("nemesis:secret")); err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	set := func(acl []zk.ACL) error { return setACL(conn, "/"+namespace, acl) }
+	refuse = func() error {
+		return set(append(zk.DigestACL(zk.PermAll, "nemesis", "secret"), zk.WorldACL(zk.PermRead)...))
+	}
+	allow = func() error {
+		defer conn.Close()
+		return set(zk.WorldACL(zk.PermAll))
+	}
+	return refuse, allow, nil
+}
+
+// setACL sets the ACL of a node and of all below it: of all at once, so that no
+// node is refused for much longer than another.
+func setACL(conn *zk.Conn, path string, acl []zk.ACL) error {
+	paths := []string{path}
+	for i := 0; i < len(paths); i++ {
+		children, _, err := conn.Children(paths[i])
+		if err != nil && !errors.Is(err, zk.ErrNoNode) {
+			return err
+		}
+		for _, child := range children {
+			paths = append(paths, paths[i]+"/"+child)
+		}
+	}
+	errs := make([]error, len(paths))
+	var all sync.WaitGroup
+	for i, path := range paths {
+		all.Go(func() {
+			if _, err := conn.SetACL(path, acl, -1); !errors.Is(err, zk.ErrNoNode) {
+				errs[i] = err
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
