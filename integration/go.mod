@@ -10,6 +10,7 @@ require (
 	github.com/quorate/quorate v0.1.0
 	github.com/quorate/quorate/backend/consul v0.1.0
 	github.com/quorate/quorate/backend/etcd v0.1.0
+	github.com/quorate/quorate/backend/postgres v0.1.0
 	github.com/quorate/quorate/backend/zookeeper v0.1.0
 	go.etcd.io/etcd/api/v3 v3.7.3
 	go.etcd.io/etcd/client/v3 v3.7.3

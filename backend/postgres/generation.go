@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"sync"
+)
+
+// history notices that the store went back: that it was restored, or that
+// another server answers. Each reply names the server (the schema's instance,
+// the system identifier, the timeline and the start time) and the sum of all
+// revisions, which only a restore lowers.
+type history struct {
+	mu   sync.Mutex // guards mark
+	mark mark
+}
+
+// mark is what is known of the store at one instant. The identity is empty
+// until the first reply.
+type mark struct {
+	generation uint64
+	identity   string
+	revision   int64
+}
+
+// now returns the mark for a call that is about to begin.
+func (h *history) now() mark {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mark
+}
+
+// note takes a reply to a call that began at start, and returns the generation
+// that its versions belong to. In doubt it returns the older one: a commit with
+// such a version is refused, and its caller reads again.
+func (h *history) note(start mark, identity string, revision int64) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.mark.generation != start.generation:
+	case h.mark.identity != "" && (identity != h.mark.identity || revision < start.revision):
+		h.mark = mark{h.mark.generation + 1, identity, revision}
+		return h.mark.generation
+	default:
+		h.mark.identity = identity
+		h.mark.revision = max(h.mark.revision, revision)
+	}
+	return start.generation
+}
