@@ -18,7 +18,7 @@ ROW ?=
 ROWS ?=
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
-ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper)
+ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/postgres)
 BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
@@ -57,7 +57,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 		'$(call SEEDS,.,internal/simulation,500)' \
 		'GOWORK=off $(call UNIT,tools) ./...' \
 		$(foreach m,root $(notdir $(ADAPTERS) $(BRIDGES) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
-		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper)\$$ ./conformance" \
+		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$ ./conformance" \
 		'$(call REAL,integration) ./...'
 
 .PHONY: unit

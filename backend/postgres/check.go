@@ -50,16 +50,3 @@ func Check(ctx context.Context, pool *pgxpool.Pool, options *Options) error {
 	}
 	return errors.Join(wrong...)
 }
-
-// observe logs it, once, when the server turns out to have standbys that no
-// commit waits for.
-func (d *Driver) observe(standbys int64, synchronous bool) {
-	d.mu.Lock()
-	asynchronous := standbys > 0 && !synchronous
-	news := asynchronous && !d.asynchronous
-	d.asynchronous = asynchronous
-	d.mu.Unlock()
-	if news {
-		d.opts.Logger.Warn("quorate: a failover would lose acknowledged commits", "error", ErrAsynchronous, "standbys", standbys)
-	}
-}

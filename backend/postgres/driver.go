@@ -22,12 +22,12 @@ type Driver struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	mu           sync.Mutex // guards what follows
-	closed       bool       // no further call begins
-	running      sync.WaitGroup
-	leases       map[string]*lease
-	hub          *hub // nil while nothing is watched
-	asynchronous bool // the last Grant found standbys that no commit waits for
+	running sync.WaitGroup // calls, and what they started
+
+	mu     sync.Mutex // guards what follows
+	closed bool       // no further call begins
+	leases map[string]*lease
+	hub    *hub // nil while nothing is watched
 }
 
 var _ driver.Driver = (*Driver)(nil)

@@ -44,7 +44,6 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if err != nil {
 		return nil, fmt.Errorf("postgres grant: %w", classify(ctx, err, false))
 	}
-	d.observe(rows[0].number(1), rows[0].truth(2))
 	l := &lease{driver: d, id: rows[0].text(0), ttl: ttl, lost: make(chan struct{})}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"fmt"
-	"log/slog"
 	"regexp"
 	"time"
 
@@ -30,10 +29,6 @@ type Options struct {
 	// own. Set it where connections go through PgBouncer in transaction mode:
 	// notifications do not come through there.
 	Poll time.Duration
-
-	// Logger receives a warning when the server has standbys and no commit
-	// waits for any of them; nil discards it. See Check.
-	Logger *slog.Logger
 }
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
@@ -51,9 +46,6 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if opts.Poll != 0 && (opts.Poll < minPoll || opts.Poll > maxPoll) {
 		return opts, fmt.Errorf("%w: Options.Poll is %v, it must be from %v to %v", driver.ErrInvalid, opts.Poll, minPoll, maxPoll)
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	return opts, nil
 }

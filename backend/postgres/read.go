@@ -88,4 +88,6 @@ func entry(r row, generation uint64) driver.Entry {
 }
 
 // sql is the statement that calls a function of the schema.
-func (d *Driver) sql(function string) string { return "SELECT * FROM " + d.opts.Schema + "." + function }
+func (d *Driver) sql(function string) string {
+	return "SELECT * FROM " + d.opts.Schema + "." + function
+}

@@ -263,19 +263,18 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
     FROM quorate.server s
 $$;
 
--- acquire opens a lease. It also returns what quorate.status says of standbys.
-CREATE FUNCTION quorate.acquire(milliseconds bigint)
-RETURNS TABLE (lease text, standbys bigint, synchronous boolean)
+-- acquire opens a lease and returns its id.
+CREATE FUNCTION quorate.acquire(milliseconds bigint) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     length interval := make_interval(secs => milliseconds / 1000.0);
+    opened text;
 BEGIN
     PERFORM quorate.enter();
     INSERT INTO quorate.lease (ttl, expires) VALUES (length, quorate.clock() + length)
-    RETURNING id::text INTO lease;
-    SELECT s.standbys, s.synchronous INTO standbys, synchronous FROM quorate.status() s;
-    RETURN NEXT;
+    RETURNING id::text INTO opened;
     PERFORM quorate.leave();
+    RETURN opened;
 END
 $$;
 

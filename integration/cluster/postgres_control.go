@@ -160,7 +160,7 @@ func (p *Postgres) RequireStandby(ctx context.Context, name string) error {
 	}
 	return poll(ctx, func() (bool, error) {
 		var ready bool
-		err := p.ask(ctx, &ready, `SELECT current_setting('synchronous_standby_names') = $1
+		err := p.Ask(ctx, &ready, `SELECT current_setting('synchronous_standby_names') = $1
 			AND ($1 = '' OR EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync'))`, name)
 		return ready, err
 	})
@@ -169,7 +169,7 @@ func (p *Postgres) RequireStandby(ctx context.Context, name string) error {
 // Promote makes a standby the primary and returns when it is.
 func (p *Postgres) Promote(ctx context.Context) error {
 	var promoted bool
-	if err := p.ask(ctx, &promoted, "SELECT pg_promote()"); err != nil {
+	if err := p.Ask(ctx, &promoted, "SELECT pg_promote()"); err != nil {
 		return err
 	}
 	if !promoted {
@@ -178,7 +178,9 @@ func (p *Postgres) Promote(ctx context.Context) error {
 	return nil
 }
 
-func (p *Postgres) ask(ctx context.Context, answer any, sql string, args ...any) error {
+// Ask runs a query as the superuser on a connection of its own, and scans the
+// only column of its only row.
+func (p *Postgres) Ask(ctx context.Context, answer any, sql string, args ...any) error {
 	conn, err := pgx.Connect(ctx, p.URL())
 	if err != nil {
 		return fmt.Errorf("connecting to postgres: %w", err)

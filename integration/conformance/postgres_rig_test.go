@@ -106,7 +106,7 @@ func (r *postgresRig) migrate(t testing.TB) {
 // pool returns a pool that is closed when the test ends.
 func (r *postgresRig) pool(t testing.TB, role string, addrs ...string) *pgxpool.Pool {
 	t.Helper()
-	config, err := pgxpool.ParseConfig(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable&connect_timeout=2&pool_max_conns=6", role, strings.Join(addrs, ",")))
+	config, err := pgxpool.ParseConfig(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable&target_session_attrs=primary&connect_timeout=2&pool_max_conns=6", role, strings.Join(addrs, ",")))
 	must(t, err)
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	must(t, err)
