@@ -222,9 +222,8 @@ BEGIN
     ) THEN
         outcome := 2;
     ELSIF actions && '{create,ephemeral,put,delete}' THEN
-        UPDATE quorate.revision r SET revision = (SELECT max(s.revision) + 1 FROM quorate.revision s WHERE s.namespace = ANY (spaces))
-        WHERE r.namespace = ANY (spaces)
-        RETURNING r.revision INTO next;
+        next := (SELECT max(r.revision) + 1 FROM quorate.revision r WHERE r.namespace = ANY (spaces));
+        UPDATE quorate.revision r SET revision = next WHERE r.namespace = ANY (spaces);
         IF 'put' = ANY (actions) THEN
             UPDATE quorate.entry e SET value = t.c, modified = next
             FROM unnest(actions, keys, contents) AS t (a, k, c)

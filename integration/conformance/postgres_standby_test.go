@@ -53,10 +53,11 @@ func TestPostgresStandbyWaits(t *testing.T) {
 			must(t, err)
 			defer conn.Close(ctx)
 			eventually(t, "a wait for the standby, to be cancelled", func(ctx context.Context) error {
-				tag, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = 'app' AND pg_cancel_backend(pid)")
-				if err == nil && tag.RowsAffected() == 0 {
-					err = errors.New("nobody waits")
+				var pid int
+				if err := conn.QueryRow(ctx, "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = 'app'").Scan(&pid); err != nil {
+					return err // nobody waits yet
 				}
+				_, err := conn.Exec(ctx, "SELECT pg_cancel_backend($1)", pid)
 				return err
 			})
 			if err := <-ended; !errors.Is(err, c.want) {
