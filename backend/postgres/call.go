@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -20,10 +21,7 @@ const cancelTimeout = 2 * time.Second
 // connection of the pool. The statement is never prepared under a name, so it
 // may go through PgBouncer in transaction mode.
 func (d *Driver) call(ctx context.Context, sql string, params ...param) ([]row, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnsent, err)
-	}
-	conn, err := d.pool.Acquire(ctx)
+	conn, err := d.acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnsent, err)
 	}
@@ -37,6 +35,32 @@ func (d *Driver) call(ctx context.Context, sql string, params ...param) ([]row, 
 	return rows, err
 }
 
+// acquire takes a connection that is not known to be dead out of the pool. After
+// a restart of the server all that are idle there are.
+func (d *Driver) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		conn, err := d.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if alive(conn.Conn().PgConn().Conn()) {
+			return conn, nil
+		}
+		drop(conn.Conn())
+		conn.Release()
+	}
+}
+
+// drop closes a connection without waiting for the server.
+func drop(conn *pgx.Conn) {
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = conn.Close(gone)
+}
+
 // abandon gives up a connection and cancels what the server still does for it:
 // a statement that waits for a lock or a standby would hold a connection of the
 // server's, and land late.
@@ -46,8 +70,7 @@ func (d *Driver) abandon(conn *pgxpool.Conn) {
 		ctx, cancel := context.WithTimeout(d.life, cancelTimeout)
 		defer cancel()
 		_ = conn.Conn().PgConn().CancelRequest(ctx)
-		cancel()
-		_ = conn.Conn().Close(ctx)
+		drop(conn.Conn())
 	})
 }
 

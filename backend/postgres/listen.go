@@ -51,17 +51,13 @@ func (h *hub) listen() {
 func (h *hub) listenOnce() error {
 	ctx, cancel := context.WithTimeout(h.ctx, connectTimeout)
 	defer cancel()
-	pooled, err := h.driver.pool.Acquire(ctx)
+	pooled, err := h.driver.acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	owned := pooled.Hijack()
 	conn := owned.PgConn()
-	defer func() {
-		gone, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = owned.Close(gone) // without waiting for the server
-	}()
+	defer drop(owned)
 	if _, whole, err := exchange(ctx, conn, "LISTEN "+h.driver.opts.Schema, nil); err != nil || !whole {
 		return fmt.Errorf("listening: %w", err)
 	}

@@ -98,7 +98,7 @@ func (p *Postgres) run(program string, args ...string) error {
 // Launch starts the server on the data that it has and returns when it serves.
 func (p *Postgres) Launch() error {
 	server := exec.Command(filepath.Join(p.bin, "postgres"), "-D", p.data(), "-p", strconv.Itoa(p.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=300")
 	server.Dir, server.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: p.as}
 	var err error
 	if p.proc, err = p.forker.start(server, p.log()); err != nil {
