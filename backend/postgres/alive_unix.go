@@ -23,11 +23,12 @@ func alive(conn net.Conn) bool {
 	if err != nil {
 		return false
 	}
+	// Not with raw.Read, which would wait: pgx may have left a reader of its own
+	// on the connection.
 	silent := false
-	err = raw.Read(func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+	err = raw.Control(func(fd uintptr) {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		silent = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK || err == syscall.EINTR //nolint:errorlint // Recvfrom returns an Errno, bare.
-		return true
 	})
 	return err == nil && silent
 }

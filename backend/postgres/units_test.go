@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -170,4 +171,54 @@ func TestNewcomer(t *testing.T) {
 	if len(second.news) != 1 {
 		t.Error("the newcomer was not served by the next read")
 	}
+}
+
+// TestAlive: the look at an idle connection waits for nothing, be there a reader
+// that pgx left, and sees that the other end closed, or said something.
+func TestAlive(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	connect := func() (client, server net.Conn) {
+		client, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err = listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close(); server.Close() })
+		return client, server
+	}
+	until := func(client net.Conn, what string) {
+		for deadline := time.Now().Add(10 * time.Second); alive(client); {
+			if time.Now().After(deadline) {
+				t.Fatalf("a connection whose other end %s is alive", what)
+			}
+		}
+	}
+	client, server := connect()
+	if !alive(client) {
+		t.Error("an idle connection is not alive")
+	}
+	if _, err := server.Write([]byte("E")); err != nil {
+		t.Fatal(err)
+	}
+	until(client, "said something")
+
+	client, server = connect()
+	read := make(chan error)
+	go func() {
+		_, err := client.Read(make([]byte, 1))
+		read <- err
+	}()
+	if !alive(client) {
+		t.Error("an idle connection with a reader is not alive")
+	}
+	server.Close()
+	until(client, "was closed")
+	<-read
 }
