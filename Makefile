@@ -22,13 +22,30 @@ ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/p
 BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
-# UNIT tests the module in a directory; REAL the same on real servers, where
-# one package at a time has the machine to itself.
+# UNIT tests the module in a directory, without a server of its own. ALONE tests
+# it at the versions that it requires, without the race detector: a lower version
+# of another module brings no race of ours.
 UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
-# Under the race detector a seed of these simulations costs six times as much, so
-# there they run a few, and the rest without it.
-SEEDS = $(GO) test -C $(1) -count=1 -timeout 10m ./$(2) -run ^TestSimulation$$ -seeds $(3)
-REAL = $(GO) test -C $(1) -race -count=1 -p 1 -parallel 12 -timeout 40m
+ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -count=1 -timeout 20m
+# All seeds of the simulations, of which the race detector gets a twentieth.
+SEEDS = $(GO) test -count=1 -timeout 10m -run ^Test(Tally)?Simulation$$ \
+	./election ./membership ./counter ./restart ./partition ./internal/simulation
+# REAL tests on real servers: so many packages at a time, each with the stores
+# side by side. TIMED are the packages that measure how soon things recover:
+# nothing runs beside them.
+REAL = $(GO) test -C integration -race -count=1 -parallel 12 -timeout 40m
+TIMED := ./faults ./modes
+TESTED = $(patsubst integration/%/,./%,$(sort $(dir $(wildcard integration/*/*_test.go integration/*/*/*_test.go))))
+# The longest come first.
+UNTIMED = $(filter ./conformance/%,$(TESTED)) $(filter-out ./conformance/% $(TIMED),$(TESTED))
+# BESIDE runs a command in the time that the ones beside it leave.
+BESIDE := nice -n 10
+
+# Servers keep their data in memory where there is room: tests end servers, never
+# the machine, and what a process wrote outlives it either way. Whatever measures
+# a store (bench, faults) leaves them on the disk.
+MEMORY = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 2>/dev/null && echo /dev/shm)
+test conformance: export QUORATE_DATA ?= $(MEMORY)
 
 # The tools module stays outside the workspace, whose versions it would raise.
 TOOLS := GOWORK=off $(GO) build -C tools -trimpath -o ../bin/
@@ -50,19 +67,28 @@ help: ## list the targets
 .PHONY: test
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
 	bin/rehearsal -pack -use
-	alone="$$(bin/rehearsal -env)"; \
+	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
-		$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES),'$(call UNIT,$(m)) ./...') \
-		'$(call SEEDS,.,partition,2000)' \
-		'$(call SEEDS,.,internal/simulation,500)' \
-		'GOWORK=off $(call UNIT,tools) ./...' \
-		$(foreach m,root $(notdir $(ADAPTERS) $(BRIDGES) $(EXAMPLES)),"$$alone $(call UNIT,.cache/rehearsal/src/$(m)) -short ./...") \
-		"$$alone $(call REAL,.cache/rehearsal/src/integration) -modfile=lowest.mod -mod=mod -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$ ./conformance" \
-		'$(call REAL,integration) ./...'
+		"$(REAL) -p 3 $(UNTIMED)" \
+		-- \
+		$(foreach m,$(EXAMPLES),"$(call UNIT,$(m)) ./...") \
+		"$$alone $(call ALONE,integration) -modfile=lowest.mod -mod=mod -p 3 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
+		-- \
+		"$(BESIDE) $(call UNIT,.) ./..." \
+		'$(BESIDE) $(SEEDS)' \
+		$(foreach m,$(ADAPTERS) $(BRIDGES),"$(BESIDE) $(call UNIT,$(m)) ./...") \
+		"GOWORK=off $(BESIDE) $(call UNIT,tools) ./..." \
+		$(foreach m,$(notdir $(ADAPTERS) $(BRIDGES)),"$$alone $(BESIDE) $(call ALONE,$(m)) ./...") \
+		--then \
+		"$(REAL) -p 1 $(TIMED)"
 
 .PHONY: unit
 unit: bin/testrun ## the tests that need no server: root, adapters and bridges
-	bin/testrun $(foreach m,. $(ADAPTERS) $(BRIDGES),'$(call UNIT,$(m)) ./...')
+	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES),"$(call UNIT,$(m)) ./...")
+
+.PHONY: conformance
+conformance: servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
+	@bin/testrun "$(REAL) -p 3 ./conformance/$(or $(STORE),...)"
 
 .PHONY: servers
 servers: ## install or build the servers that the tests start (cached outside the tree)
@@ -81,7 +107,7 @@ storefaults: servers ## the same under faults of the store itself
 	QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run '^TestStoreFaults' -v -count=1 -p 1 -timeout 120m ./overlap
 
 # One store, or all of them: STORE=etcd.
-FAULTS = -run '(?i)^TestFaults($(or $(STORE),etcd|consul|zookeeper))$$' -v -count=1 ./faults
+FAULTS = -run '^TestFaults$$/^$(or $(STORE),.*)$$' -v -count=1 -parallel 1 ./faults
 
 .PHONY: faults
 faults: servers ## every kind of fault on real clusters with everything in use, 8 rounds of each; writes docs/reliability.md; STORE=, ROUNDS=

@@ -99,6 +99,9 @@ func (s *Store) commit(ctx context.Context, txn Txn) (Result, error) {
 	err := s.call(ctx, s.opts.CallTimeout, func(ctx context.Context) error {
 		var err error
 		result, err = s.driver.Commit(ctx, full)
+		if err != nil && !permanent(err) && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrIndeterminate) {
+			err = fmt.Errorf("%w: %w", ErrIndeterminate, err) // an error of no known class leaves the outcome open
+		}
 		return err
 	}, func(err error) bool {
 		return errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrIndeterminate) && !permanent(err)
@@ -107,10 +110,7 @@ func (s *Store) commit(ctx context.Context, txn Txn) (Result, error) {
 	case err == nil:
 		return s.stripResult(result), nil
 	case errors.Is(err, ErrSessionLost):
-		s.keeper.lost(txn.Lease, err)
-	case !permanent(err) && !errors.Is(err, ErrUnavailable) && !errors.Is(err, ErrIndeterminate):
-		err = fmt.Errorf("%w: %w", ErrIndeterminate, err) // what is not classified is in doubt
-		s.traceIndeterminate(txn, err)
+		s.sessions.lost(txn.Lease, err)
 	case errors.Is(err, ErrIndeterminate):
 		s.traceIndeterminate(txn, err)
 	}
@@ -139,18 +139,30 @@ func (s *Store) call(ctx context.Context, attemptTimeout time.Duration, do func(
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		try, done := context.WithTimeout(ctx, attemptTimeout)
-		err := do(try)
+		err := s.during(func() error { return do(try) })
 		done()
 		if err == nil {
 			return nil
 		}
-		if ctx.Err() != nil || !again(err) {
-			return withCause(ctx, err)
-		}
-		if sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
-			return withCause(ctx, err)
+		if ctx.Err() != nil || !again(err) || sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
+			return s.ended(ctx, err)
 		}
 	}
+}
+
+// ended returns the error of a call that is not made again. Once Close has begun
+// that is ErrClosed, whatever else has ended and whatever the store could not
+// do, and ErrIndeterminate besides for a commit in doubt.
+func (s *Store) ended(ctx context.Context, err error) error {
+	switch {
+	case s.life.Err() == nil:
+		return withCause(ctx, err)
+	case errors.Is(err, ErrIndeterminate):
+		return fmt.Errorf("%w: %w", err, ErrClosed)
+	case permanent(err):
+		return err
+	}
+	return ErrClosed
 }
 
 // bound returns a context that ends with ctx, with the Store, and when

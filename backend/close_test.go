@@ -38,7 +38,7 @@ func TestUseAfterClose(t *testing.T) {
 		wantErr(t, w.Next(t.Context()), backend.ErrClosed)
 		w.Close()
 		failure := errors.New("failure")
-		err = s.Retry(t.Context(), "nothing", func(context.Context) error { return failure })
+		err = s.Retry(t.Context(), job, "run", func(context.Context) error { return failure })
 		wantErr(t, err, backend.ErrClosed, failure)
 		if held.Valid() || !errors.Is(context.Cause(held.Context()), backend.ErrClosed) {
 			t.Errorf("session after Close: valid %v, cause %v", held.Valid(), context.Cause(held.Context()))
@@ -284,7 +284,7 @@ func TestCloseWakesWhoWaitsItsTurn(t *testing.T) {
 		}
 		wg.Go(func() {
 			// The longest pause of Retry: it is asleep at nearly any time.
-			err := s.Retry(t.Context(), "nothing", func(context.Context) error { return backend.ErrUnavailable })
+			err := s.Retry(t.Context(), job, "run", func(context.Context) error { return backend.ErrUnavailable })
 			wantErr(t, err, backend.ErrClosed)
 			wantTime(t, "Retry returned", passed(), time.Second)
 		})

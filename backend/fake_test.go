@@ -48,6 +48,13 @@ func (f *fake) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, erro
 	return f.grant(ctx, ttl)
 }
 
+func (f *fake) Generation() (uint64, <-chan struct{}) {
+	if f.Driver != nil {
+		return f.Driver.Generation()
+	}
+	return 1, nil
+}
+
 func (f *fake) Close(ctx context.Context) error {
 	switch {
 	case f.close != nil:

@@ -102,7 +102,7 @@ func noGoroutines(t *testing.T) {
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
 	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
-		if strings.Contains(stack, "created by github.com/quorate/quorate/backend.") {
+		if strings.Contains(stack, "created by github.com/quorate/quorate/backend") {
 			t.Errorf("left behind:\n%s", stack)
 		}
 	}

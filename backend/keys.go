@@ -11,7 +11,7 @@ import (
 // maxName bounds a name before it is escaped.
 const maxName = 100
 
-// Key returns the key of something a primitive stores: kind/name/rest..., the
+// Path returns the path of what a primitive stores: kind/name/rest..., the
 // name escaped to one component, so that "a/b" is a legal name and its keys
 // never lie inside those of "a". Every byte that is not a letter, a digit or
 // one of "-._~" is escaped as in a URL, "%2F" for a slash; so are the names
@@ -19,15 +19,15 @@ const maxName = 100
 // ErrInvalid.
 //
 // The Store puts its namespace in front.
-func Key(kind, name string, rest ...string) (string, error) {
+func Path(kind Kind, name string, rest ...string) (string, error) {
 	escaped, err := Escape(name)
 	if err != nil {
 		return "", err
 	}
-	return strings.Join(append([]string{kind, escaped}, rest...), "/"), nil
+	return strings.Join(append([]string{string(kind), escaped}, rest...), "/"), nil
 }
 
-// Escape returns name as one component of a key, as Key does.
+// Escape returns name as one component of a key, as Path does.
 func Escape(name string) (string, error) {
 	switch {
 	case name == "":
@@ -48,6 +48,10 @@ func Escape(name string) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// CheckPath reports, as ErrInvalid, what is wrong with a key or a directory of
+// this Store, for example that it is too long with the namespace in front.
+func (s *Store) CheckPath(path string) error { return driver.CheckPath(s.full(path)) }
 
 // full returns the key in the store of a key of this Store.
 func (s *Store) full(key string) string { return s.prefix + key }

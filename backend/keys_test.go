@@ -29,7 +29,7 @@ func TestKeysAreForEver(t *testing.T) {
 		strings.Repeat("n", 100): "election/" + strings.Repeat("n", 100) + "/office",
 		strings.Repeat("/", 100): "election/" + strings.Repeat("%2F", 100) + "/office",
 	} {
-		got, err := backend.Key("election", name, "office")
+		got, err := backend.Path("election", name, "office")
 		if err != nil || got != want {
 			t.Errorf("Key(%q) = %q, %v, want %q", name, got, err, want)
 		}
@@ -37,17 +37,17 @@ func TestKeysAreForEver(t *testing.T) {
 			t.Errorf("Key(%q) is no legal key: %v", name, err)
 		}
 	}
-	if got, err := backend.Key("counter", "a"); err != nil || got != "counter/a" {
+	if got, err := backend.Path("counter", "a"); err != nil || got != "counter/a" {
 		t.Errorf("Key without rest = %q, %v", got, err)
 	}
-	if got, err := backend.Key("partition", "a", "claims", "n~1"); err != nil || got != "partition/a/claims/n~1" {
+	if got, err := backend.Path("partition", "a", "claims", "n~1"); err != nil || got != "partition/a/claims/n~1" {
 		t.Errorf("Key with more rest = %q, %v", got, err)
 	}
 }
 
 func TestBadNames(t *testing.T) {
 	for _, name := range []string{"", strings.Repeat("n", 101), "\xff", "a\xc3"} {
-		_, err := backend.Key("election", name)
+		_, err := backend.Path("election", name)
 		wantErr(t, err, backend.ErrInvalid)
 		_, err = backend.Escape(name)
 		wantErr(t, err, backend.ErrInvalid)
@@ -117,7 +117,7 @@ func TestASlashInANameIsNoDirectory(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		s, _ := open(t, server, nil)
 		for _, name := range []string{"a", "a/b", "a%2Fb"} {
-			key, err := backend.Key("counter", name, "value")
+			key, err := backend.Path("counter", name, "value")
 			if err != nil {
 				t.Fatal(err)
 			}

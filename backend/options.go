@@ -38,7 +38,7 @@ type Options struct {
 	// covers the difference in speed of two clocks over a TTL, and the time
 	// from the end of a context until the code under it has stopped. By
 	// default a tenth of the TTL granted, and 100 ms at least; at most half of
-	// TTL may be asked for.
+	// TTL may be asked for, and on ZooKeeper half of what it has beyond a tick.
 	Margin time.Duration
 
 	// CallTimeout bounds a call to the store with its retries, where the

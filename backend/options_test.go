@@ -70,8 +70,8 @@ func TestDefaults(t *testing.T) {
 			read:  func(ctx context.Context, _ []driver.Target) ([][]driver.Entry, error) { return nil, silence(ctx) },
 			close: silence,
 		}, nil)
-		if s.Namespace() != "quorate" || s.Logger() == nil || s.Trace() == nil {
-			t.Errorf("Namespace %q, Logger %v, Trace %v", s.Namespace(), s.Logger(), s.Trace())
+		if s.Namespace() != "quorate" || s.Logger() == nil {
+			t.Errorf("Namespace %q, Logger %v", s.Namespace(), s.Logger())
 		}
 		if s.Logger().Enabled(t.Context(), slog.LevelError) {
 			t.Error("the default logger does not discard")

@@ -14,37 +14,38 @@ const (
 	retryLogEvery = 10 * time.Second
 )
 
-// Retry calls fn until it succeeds, fails for good, or ctx ends, with pauses
-// of full jitter in between, up to a second. It is for what must come true
-// however long the store is away; what names it in the log and the trace: the
-// first failure is logged, then one every 10 s.
+// Retry calls fn until it succeeds, fails permanently, or ctx ends. Between two
+// calls it pauses with full jitter, up to a second. Use it for an operation that
+// must succeed in the end, however long the store is unavailable. The subject
+// and the operation name it in the log and the trace. The log has the first
+// failure, then one every 10 s.
 //
-// What fails for good: ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge,
-// ErrInvalid, ErrFormat, ErrClosed. When ctx ends the error wraps its cause
+// Permanent failures are ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge,
+// ErrInvalid, ErrFormat and ErrClosed. When ctx ends the error wraps its cause
 // and the last failure.
-func (s *Store) Retry(ctx context.Context, what string, fn func(context.Context) error) error {
+func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn func(context.Context) error) error {
 	var logged time.Time
 	for attempt := 0; ; attempt++ {
 		err := fn(ctx)
 		if err == nil {
 			if attempt > 0 {
-				s.opts.Logger.Info("recovered", "what", what, "attempts", attempt+1)
+				s.opts.Logger.Info("recovered", "operation", operation, "kind", of.Kind, "name", of.Name, "attempts", attempt+1)
 			}
 			return nil
 		}
-		if permanent(err) || ctx.Err() != nil {
-			return withCause(ctx, err)
-		}
-		if s.life.Err() != nil {
+		switch {
+		case s.life.Err() != nil && !permanent(err):
 			return fmt.Errorf("%w: %w", ErrClosed, err)
+		case permanent(err), ctx.Err() != nil:
+			return withCause(ctx, err)
 		}
 		pause := fullJitter(attempt, retryBase, retryCap)
 		if f := s.opts.Trace.Retrying; f != nil {
-			f(Retrying{What: what, Attempt: attempt + 1, Pause: pause, Err: err})
+			f(Retrying{Operation: operation, Kind: of.Kind, Name: of.Name, Attempt: attempt + 1, Pause: pause, Err: err})
 		}
 		if time.Since(logged) >= retryLogEvery {
 			logged = time.Now()
-			s.opts.Logger.Warn("trying again", "what", what, "attempt", attempt+1, "error", err)
+			s.opts.Logger.Warn("trying again", "operation", operation, "kind", of.Kind, "name", of.Name, "attempt", attempt+1, "error", err)
 		}
 		switch cause := s.pause(ctx, pause); {
 		case ctx.Err() != nil:

@@ -12,6 +12,9 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 )
 
+// job is what the tests try again.
+var job = backend.Subject{Kind: "job", Name: "nightly"}
+
 // counting is a slog.Handler that keeps the messages.
 type counting struct {
 	slog.Handler
@@ -33,7 +36,7 @@ func TestRetryUntilItWorks(t *testing.T) {
 		var retrying log[backend.Retrying]
 		s := over(t, &fake{}, &backend.Options{Logger: slog.New(logged), Trace: &backend.Trace{Retrying: retrying.add}})
 		passed, calls := since(), 0
-		err := s.Retry(t.Context(), "job", func(context.Context) error {
+		err := s.Retry(t.Context(), job, "run", func(context.Context) error {
 			calls++
 			if passed() < 10*time.Minute {
 				return backend.ErrIndeterminate
@@ -45,7 +48,7 @@ func TestRetryUntilItWorks(t *testing.T) {
 		}
 		pauses := time.Duration(0)
 		for i, r := range retrying.all() {
-			if r.What != "job" || r.Attempt != i+1 || r.Pause > time.Second || !errors.Is(r.Err, backend.ErrIndeterminate) {
+			if r.Operation != "run" || r.Kind != job.Kind || r.Name != job.Name || r.Attempt != i+1 || r.Pause > time.Second || !errors.Is(r.Err, backend.ErrIndeterminate) {
 				t.Fatalf("traced: %+v", r)
 			}
 			pauses += r.Pause
@@ -69,7 +72,7 @@ func TestRetryOfWhatFailsForGood(t *testing.T) {
 			backend.ErrInvalid, backend.ErrFormat, backend.ErrClosed,
 		} {
 			calls := 0
-			err := s.Retry(t.Context(), "job", func(context.Context) error {
+			err := s.Retry(t.Context(), job, "run", func(context.Context) error {
 				calls++
 				return fmt.Errorf("deep: %w", failure)
 			})
@@ -89,7 +92,7 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, why)
 		defer cancel()
 		passed := since()
-		err := s.Retry(ctx, "job", func(context.Context) error { return backend.ErrUnavailable })
+		err := s.Retry(ctx, job, "run", func(context.Context) error { return backend.ErrUnavailable })
 		wantErr(t, err, why, backend.ErrUnavailable)
 		wantTime(t, "Retry returned", passed(), time.Minute)
 	})

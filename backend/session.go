@@ -28,11 +28,17 @@ type Session struct {
 	lease  driver.Lease
 	margin time.Duration
 	window *trust.Window
+	// generation is the driver's, from before the lease was granted: in a later
+	// one a restore may have brought keys of the session back.
+	generation uint64
 
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	mu      sync.Mutex
+	gone     chan struct{} // closed when the store has reported the lease lost
+	goneOnce sync.Once
+
+	mu      sync.Mutex // guards the fields below
 	holders int
 	idle    chan struct{} // closed while there are no holders
 }
@@ -40,7 +46,7 @@ type Session struct {
 // newSession returns a session whose lease was granted by a call that began at
 // start. Its context does not descend from a caller's: it ends with the trust.
 func newSession(lease driver.Lease, start trust.Instant, margin time.Duration) *Session {
-	s := &Session{lease: lease, margin: margin, idle: make(chan struct{})}
+	s := &Session{lease: lease, margin: margin, idle: make(chan struct{}), gone: make(chan struct{})}
 	close(s.idle)
 	s.ctx, s.end = context.WithCancelCause(context.Background())
 	s.window = trust.NewWindow(start.Add(lease.TTL()-margin), margin, func() {
@@ -109,6 +115,25 @@ func (s *Session) extend(start trust.Instant, validFor time.Duration) bool {
 func (s *Session) over(cause error) {
 	s.window.Close()
 	s.end(cause)
+}
+
+// lost ends the session because the store reported its lease lost: its keys are
+// gone.
+func (s *Session) lost(cause error) {
+	s.goneOnce.Do(func() { close(s.gone) })
+	s.over(cause)
+}
+
+// reportedLost reports whether the store has reported the lease lost.
+func (s *Session) reportedLost() bool {
+	select {
+	case <-s.gone:
+		return true
+	case <-s.lease.Lost():
+		return true
+	default:
+		return false
+	}
 }
 
 // expiry returns the time until the lease may expire at the store. Unlike trust

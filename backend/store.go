@@ -10,24 +10,6 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// The words of the driver contract, for those who use a Store directly.
-type (
-	// Entry is a key as it was read.
-	Entry = driver.Entry
-	// Version stands for one state of one key.
-	Version = driver.Version
-	// Target is what is read or watched: a key, or the children of a directory.
-	Target = driver.Target
-	// Txn is one atomic commit.
-	Txn = driver.Txn
-	// Condition requires that a key is there at a Version.
-	Condition = driver.Condition
-	// Op is one operation of a Txn.
-	Op = driver.Op
-	// Result is the known outcome of a commit.
-	Result = driver.Result
-)
-
 // Store is one process's access to a coordination store, whichever it is. An
 // adapter makes it (etcd.New, consul.New, zookeeper.Open, memory.New); the
 // primitives take it. One Store serves any number of primitives over one
@@ -48,8 +30,11 @@ type Store struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	keeper  keeper
-	watches watches
+	calls      driver.Running // the driver's calls under way
+	background driver.Running // goroutines of watches and orphans
+	sessions   sessionManager
+	watches    watches
+	orphans    orphans
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
@@ -68,18 +53,21 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if timed, ok := d.(driver.Timed); ok {
+		if err := timed.CheckTiming(opts.TTL, opts.margin(opts.TTL)); err != nil {
+			return nil, fmt.Errorf("Options.Margin: %w", err)
+		}
+	}
 	s := &Store{driver: d, opts: opts, prefix: opts.Namespace + "/", closed: make(chan struct{})}
 	s.life, s.end = context.WithCancelCause(context.Background())
-	s.keeper.init(s)
+	s.sessions.init(s)
 	s.watches.init(s)
+	s.orphans.init(s)
 	return s, nil
 }
 
 // Logger returns the logger of the Store's options, never nil.
 func (s *Store) Logger() *slog.Logger { return s.opts.Logger }
-
-// Trace returns the callbacks of the Store's options, never nil.
-func (s *Store) Trace() *Trace { return s.opts.Trace }
 
 // Namespace returns the directory that the Store's keys lie in.
 func (s *Store) Namespace() string { return s.opts.Namespace }
@@ -92,7 +80,9 @@ func (s *Store) Namespace() string { return s.opts.Namespace }
 //
 // It returns within Options.CloseTimeout, on a dead store too; the error then
 // says what could not be done. Calls under way and later ones end with
-// ErrClosed. Closing again waits for the first and returns the same.
+// ErrClosed, even if their own context has ended, too; a commit under way
+// that was sent also with ErrIndeterminate. Closing again waits for the first
+// and returns the same.
 func (s *Store) Close() error {
 	// Not a sync.Once: its waiters block on a mutex, and in a testing/synctest
 	// bubble that keeps time from passing.
@@ -110,13 +100,27 @@ func (s *Store) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.CloseTimeout)
 	defer cancel()
 	// The driver's own Close gets a part of the time even when the session
-	// cannot be revoked: it is what frees goroutines and connections.
+	// cannot be revoked, or a call does not return: it is what frees goroutines
+	// and connections.
 	revoke, cancelRevoke := context.WithTimeout(ctx, s.opts.CloseTimeout*3/4)
 	defer cancelRevoke()
-	err := s.keeper.close(revoke)
-	s.watches.close(ctx)
+	err := s.sessions.close(revoke)
+	_ = s.background.Close(revoke) // what keeps it is a call
+	if stuck := s.calls.Close(revoke); stuck != nil {
+		err = errors.Join(err, fmt.Errorf("close: calls of the driver did not return: %w", stuck))
+	}
 	if driverErr := s.driver.Close(ctx); driverErr != nil {
 		err = errors.Join(err, fmt.Errorf("close driver: %w", driverErr))
 	}
 	return err
+}
+
+// during makes one call of the driver. Once Close has closed the driver it
+// makes none, and returns ErrClosed.
+func (s *Store) during(call func() error) error {
+	if !s.calls.Enter() {
+		return ErrClosed
+	}
+	defer s.calls.Leave()
+	return call()
 }

@@ -6,9 +6,13 @@ import "time"
 // on it; any may be nil. They are called from the goroutines that do the work,
 // concurrently, so they must not block and must not call into the library.
 //
-// What to watch first: TrustLeft of SessionRenewed. A healthy session renews
-// with about two thirds of its window left; the closer to zero it gets, the
-// closer the process is to losing all it owns.
+// An event carries each fact in a field of its own. Kinds and operations are
+// constants of the program, and so fit for the labels of metrics. All other
+// fields are for logs. Package bridge makes bounded labels of events.
+//
+// Watch TrustLeft of SessionRenewed first. A healthy session renews with about
+// two thirds of its window left; the closer to zero it gets, the closer the
+// process is to losing all it owns.
 type Trace struct {
 	// SessionGranted: a session was opened.
 	SessionGranted func(SessionGranted)
@@ -22,7 +26,7 @@ type Trace struct {
 	// CommitIndeterminate: the outcome of a commit is not known. The primitive
 	// that sent it settles it by reading.
 	CommitIndeterminate func(CommitIndeterminate)
-	// Retrying: something that must succeed in the end did not, and is tried
+	// Retrying: an operation failed that must succeed in the end. It is tried
 	// again after a pause.
 	Retrying func(Retrying)
 	// WatchRestarted: a watch failed and is begun again with a fresh read.
@@ -32,8 +36,8 @@ type Trace struct {
 	OwnershipBegan func(Ownership)
 	OwnershipEnded func(Ownership)
 	// BodyOverran: a body has not returned although its context ended a while
-	// ago, so that nobody else can have what it runs; and again from time to
-	// time. Only package partition says so.
+	// ago, so no other process can own what it runs. The report is repeated from
+	// time to time. Only package partition reports it.
 	BodyOverran func(BodyOverran)
 }
 
@@ -80,12 +84,14 @@ type CommitIndeterminate struct {
 	Err  error
 }
 
-// Retrying says what is tried again.
+// Retrying says which operation of which primitive is tried again.
 type Retrying struct {
-	What    string
-	Attempt int
-	Pause   time.Duration
-	Err     error
+	Operation Operation
+	Kind      Kind
+	Name      string // of the primitive, empty for a session
+	Attempt   int    // that failed, from 1
+	Pause     time.Duration
+	Err       error
 }
 
 // WatchRestarted says which watch failed.
@@ -94,18 +100,20 @@ type WatchRestarted struct {
 	Err    error
 }
 
-// Ownership says what was owned, and why it ended.
+// Ownership says what is or was owned, and why it ended.
 type Ownership struct {
-	Kind  string // "election" or "partition"
-	Name  string // of the election; of the partition, with "/" and the slot
-	Token uint64
+	Kind  Kind   // of the primitive, such as KindElection
+	Name  string // of the primitive
+	Slot  int    // of a partition, from 0; 0 where there are no slots
+	Token uint64 // the fencing token
 	// Cause is why it ended, nil when it began.
 	Cause error
-	// Body is what the body returned, where there was one.
+	// Body is the error that the body returned, nil when it began or if there
+	// was no body.
 	Body error
 }
 
-// BodyOverran says which body does not return.
+// BodyOverran says which ownership has a body that does not return.
 type BodyOverran struct {
 	Ownership
 	// For is how long ago its context ended.

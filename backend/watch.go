@@ -75,6 +75,9 @@ func (w *Watcher) Next(ctx context.Context) error {
 		case <-w.store.life.Done():
 			return fmt.Errorf("watch: %w", ErrClosed)
 		case <-ctx.Done():
+			if w.store.life.Err() != nil {
+				return fmt.Errorf("watch: %w", ErrClosed)
+			}
 			return fmt.Errorf("watch: %w", context.Cause(ctx))
 		case <-news:
 		}
@@ -191,11 +194,9 @@ func sameState(a, b Entry) bool {
 
 // watches are the shared watches of a Store.
 type watches struct {
-	store   *Store
-	mu      sync.Mutex // orders all below and the fields of each sharedWatch
-	byPath  map[Target]*sharedWatch
-	closed  bool
-	running sync.WaitGroup
+	store  *Store
+	mu     sync.Mutex // orders all below and the fields of each sharedWatch
+	byPath map[Target]*sharedWatch
 }
 
 // sharedWatch is one watch of the driver, in runs: each begins with a fresh
@@ -227,15 +228,16 @@ func (ws *watches) init(s *Store) {
 func (ws *watches) join(w *Watcher, i int, target Target) error {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.closed || ws.store.life.Err() != nil {
+	if ws.store.life.Err() != nil {
 		return fmt.Errorf("watch: %w", ErrClosed)
 	}
 	shared := ws.byPath[target]
 	if shared == nil {
 		shared = &sharedWatch{target: target}
+		if !ws.store.background.Go(func() { ws.serve(shared) }) {
+			return fmt.Errorf("watch: %w", ErrClosed)
+		}
 		ws.byPath[target] = shared
-		ws.running.Add(1)
-		go ws.serve(shared)
 	}
 	w.targets[i].since = shared.run + 1
 	switch {
@@ -281,7 +283,6 @@ func (ws *watches) begin(shared *sharedWatch) (context.Context, int, bool) {
 
 // serve runs a shared watch until nobody needs it.
 func (ws *watches) serve(shared *sharedWatch) {
-	defer ws.running.Done()
 	full := ws.store.fullTargets([]Target{shared.target})[0]
 	for failures := 0; ; {
 		ctx, run, ok := ws.begin(shared)
@@ -289,9 +290,11 @@ func (ws *watches) serve(shared *sharedWatch) {
 			return
 		}
 		began, delivered := time.Now(), false
-		err := ws.store.driver.Watch(ctx, full, func(entries []Entry) {
-			ws.deliver(shared, run, !delivered, ws.store.strip(entries))
-			delivered = true
+		err := ws.store.during(func() error {
+			return ws.store.driver.Watch(ctx, full, func(entries []Entry) {
+				ws.deliver(shared, run, !delivered, ws.store.strip(entries))
+				delivered = true
+			})
 		})
 		if ctx.Err() != nil {
 			continue // a newcomer, or nobody is left
@@ -347,22 +350,5 @@ func (ws *watches) reportRestart(shared *sharedWatch, failures int, err error) {
 	level("watch failed, watching again", "target", shared.target.Path, "error", err)
 	if f := ws.store.opts.Trace.WatchRestarted; f != nil {
 		f(WatchRestarted{Target: shared.target, Err: err})
-	}
-}
-
-// close waits, until ctx ends, for the watches to stop; the Store's life has
-// ended.
-func (ws *watches) close(ctx context.Context) {
-	ws.mu.Lock()
-	ws.closed = true
-	ws.mu.Unlock()
-	done := make(chan struct{})
-	go func() {
-		ws.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
 	}
 }

@@ -16,11 +16,11 @@ import (
 )
 
 func TestNamesAreBounded(t *testing.T) {
-	n := bridge.NewNames(3)
+	n := bridge.NewLabels(3)
 	own := map[string]bool{}
 	for round := range 2 {
 		for i := range 100 {
-			kind, name := n.Of(backend.Ownership{Kind: "election", Name: fmt.Sprint("e", i)})
+			kind, name := n.Ownership(backend.Ownership{Kind: "election", Name: fmt.Sprint("e", i)})
 			if kind != "election" || name != fmt.Sprint("e", i) && name != bridge.Other {
 				t.Fatalf("%d: %q, %q", i, kind, name)
 			}
@@ -34,38 +34,68 @@ func TestNamesAreBounded(t *testing.T) {
 		t.Errorf("%d values for at most 3 names", len(own))
 	}
 	for limit, want := range map[int]string{0: "e", -1: bridge.Other} {
-		if _, name := bridge.NewNames(limit).Of(backend.Ownership{Kind: "election", Name: "e"}); name != want {
+		if _, name := bridge.NewLabels(limit).Ownership(backend.Ownership{Kind: "election", Name: "e"}); name != want {
 			t.Errorf("with a limit of %d the first name is %q", limit, name)
 		}
 	}
 }
 
-func TestSlotsAreNoNames(t *testing.T) {
-	n := bridge.NewNames(0)
-	for _, c := range [][3]string{
-		{"partition", "shards/17", "shards"},
-		{"partition", "a/b/0", "a/b"},
-		{"partition", "odd", ""},
-		{"election", "a/17", "a/17"},
-	} {
-		if kind, name := n.Of(backend.Ownership{Kind: c[0], Name: c[1]}); kind != c[0] || name != c[2] {
-			t.Errorf("%s %q is %q, %q, want %q", c[0], c[1], kind, name, c[2])
+func TestNamesAreAsTheyCame(t *testing.T) {
+	// Catches: a name or slot that is cut out of another; a slot that takes one
+	// of the places of names.
+	l := bridge.NewLabels(2)
+	for slot := range 10 {
+		for _, name := range []string{"a/b/0", "a"} {
+			kind, got := l.Ownership(backend.Ownership{Kind: backend.KindPartition, Name: name, Slot: slot})
+			if kind != "partition" || got != name {
+				t.Errorf("slot %d of %q is %q, %q", slot, name, kind, got)
+			}
 		}
 	}
-	if kind, name := n.Of(backend.Ownership{Kind: "new", Name: "x"}); kind != bridge.Other || name != bridge.Other {
-		t.Errorf("an unknown kind is %q, %q", kind, name)
+	kind, name := l.Ownership(backend.Ownership{})
+	if kind != bridge.Other || name != bridge.Other {
+		t.Errorf("no kind and no name are %q, %q", kind, name)
+	}
+}
+
+func TestKindsAndOperationsAreBounded(t *testing.T) {
+	// Catches: a program that converts text to kinds or operations, and gets a
+	// series for each; one that thereby changes values given out before.
+	l := bridge.NewLabels(0)
+	first := backend.Retrying{Kind: backend.KindElection, Operation: "campaign", Name: "e"}
+	own := map[[2]string]bool{}
+	for i := range 1000 {
+		kind, operation := l.Retrying(first)
+		if kind != "election" || operation != "campaign" {
+			t.Fatalf("%d: %q, %q", i, kind, operation)
+		}
+		for _, kind := range []string{"mine", fmt.Sprint("kind", i)} {
+			k, op := l.Retrying(backend.Retrying{Kind: backend.Kind(kind), Operation: backend.Operation(fmt.Sprint("op", i))})
+			own[[2]string{k, op}] = true
+		}
+		k, _ := l.Ownership(backend.Ownership{Kind: backend.Kind(fmt.Sprint("kind", i))})
+		own[[2]string{k}] = true
+	}
+	if !own[[2]string{"mine", "op0"}] || !own[[2]string{"mine", bridge.Other}] || !own[[2]string{bridge.Other, bridge.Other}] {
+		t.Errorf("a kind and operation of a program's own have no value, or too many have: %v", own)
+	}
+	if len(own) > 300 {
+		t.Errorf("%d pairs of values", len(own))
+	}
+	if kind, operation := l.Retrying(backend.Retrying{}); kind != bridge.Other || operation != bridge.Other {
+		t.Errorf("no kind and no operation are %q, %q", kind, operation)
 	}
 }
 
 func TestNamesConcurrently(t *testing.T) {
-	n := bridge.NewNames(10)
+	n := bridge.NewLabels(10)
 	var mu sync.Mutex
 	own := map[string]bool{}
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for i := range 100 {
-				_, name := n.Of(backend.Ownership{Kind: "election", Name: fmt.Sprint(i)})
+				_, name := n.Ownership(backend.Ownership{Kind: "election", Name: fmt.Sprint(i)})
 				mu.Lock()
 				own[name] = true
 				mu.Unlock()
@@ -83,16 +113,24 @@ func TestDurations(t *testing.T) {
 		var d bridge.Durations
 		first := backend.Ownership{Kind: "election", Name: "e", Token: 1}
 		second := backend.Ownership{Kind: "election", Name: "e", Token: 2}
+		slots := [2]backend.Ownership{{Kind: "partition", Name: "p", Slot: 0, Token: 1}, {Kind: "partition", Name: "p", Slot: 1, Token: 1}}
 		if _, known := d.Ended(first); known {
 			t.Error("what never began has a duration")
 		}
 		d.Began(first)
 		time.Sleep(time.Minute)
 		d.Began(second)
+		d.Began(slots[0])
 		time.Sleep(time.Minute)
+		d.Began(slots[1])
 		first.Cause, first.Body = errors.New("cause"), errors.New("body") // do not tell it apart
 		if got, known := d.Ended(first); !known || got != 2*time.Minute {
 			t.Errorf("%v, %v", got, known)
+		}
+		for i, want := range []time.Duration{time.Minute, 0} {
+			if got, known := d.Ended(slots[i]); !known || got != want {
+				t.Errorf("slot %d: %v, %v", i, got, known)
+			}
 		}
 		if got, known := d.Ended(second); !known || got != time.Minute {
 			t.Errorf("%v, %v", got, known)
@@ -133,12 +171,17 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-func ExampleRetryKind() {
-	fmt.Println(bridge.RetryKind("campaign in election billing/nightly"))
-	fmt.Println(bridge.RetryKind(`counter "tickets"`))
-	fmt.Println(bridge.RetryKind("something of the service's own, 10.0.0.7"))
+func ExampleLabels() {
+	labels := bridge.NewLabels(1)
+	for slot := range 3 {
+		fmt.Println(labels.Ownership(backend.Ownership{Kind: backend.KindPartition, Name: "shards", Slot: slot}))
+	}
+	fmt.Println(labels.Ownership(backend.Ownership{Kind: backend.KindElection, Name: "billing/nightly"}))
+	fmt.Println(labels.Retrying(backend.Retrying{Operation: "campaign", Kind: backend.KindElection, Name: "billing/nightly"}))
 	// Output:
-	// campaign in election
-	// counter
-	// other
+	// partition shards
+	// partition shards
+	// partition shards
+	// election other
+	// election campaign
 }

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
@@ -71,28 +70,6 @@ func word(kinds []kind, err error) string {
 	for _, k := range kinds {
 		if errors.Is(err, k.is) {
 			return k.word
-		}
-	}
-	return Other
-}
-
-// retried are what the library's own Retrying.What begin with; a name follows
-// what ends with a space.
-var retried = []string{
-	"grant session",
-	"session for election ", "campaign in election ", "resign in election ", "sweep election ",
-	"session for membership ", "registration in membership ", "upkeep in membership ", "leaving membership ",
-	"claims of partition ", "partition ", "release of slots in partition ", "release of all slots in partition ",
-	"claim of checkpoint ", "save of checkpoint ",
-	"counter ", "sequence ", "tally ",
-}
-
-// RetryKind returns backend.Retrying.What without the name in it, such as
-// "campaign in election"; Other for what is not the library's own.
-func RetryKind(what string) string {
-	for _, prefix := range retried {
-		if strings.HasPrefix(what, prefix) {
-			return strings.TrimSuffix(prefix, " ")
 		}
 	}
 	return Other

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"sync"
-	"time"
 
 	"github.com/quorate/quorate/backend"
 )
@@ -31,8 +30,7 @@ type Options struct {
 // of one name are as safe as several processes are.
 type Counter struct {
 	store    *backend.Store
-	name     string
-	label    string // for errors
+	label    backend.Subject // names the counter in errors, the log and the trace
 	key      string
 	writer   string // no other Counter, here or elsewhere, has it
 	min, max int64
@@ -53,21 +51,20 @@ type Counter struct {
 	base      base            // the last document known
 	sent      counterDocument // what the batch made of it, when last sent
 	unsettled bool            // whether that was applied is to be found out
-	window    time.Duration   // of the pause after a refusal
+	turns     turns           // when it may commit
 }
 
 // New returns a Counter. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Counter, error) {
-	key, err := backend.Key("counter", name, "value")
+	key, err := backend.Path(backend.KindCounter, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("counter: %w", err)
 	}
-	c, err := newCounter(store, fmt.Sprintf("counter %q", name), key)
+	c, err := newCounter(store, backend.Subject{Kind: backend.KindCounter, Name: name}, key)
 	if err != nil {
 		return nil, err
 	}
-	c.name = name
 	if options != nil && options.Min != nil {
 		c.min = *options.Min
 	}
@@ -80,18 +77,19 @@ func New(store *backend.Store, name string, options *Options) (*Counter, error) 
 	return c, nil
 }
 
-func newCounter(store *backend.Store, label, key string) (*Counter, error) {
+func newCounter(store *backend.Store, label backend.Subject, key string) (*Counter, error) {
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", label, backend.ErrInvalid)
 	}
+	writer := rand.Text()
 	return &Counter{
-		store: store, label: label, key: key, writer: rand.Text(),
+		store: store, label: label, key: key, writer: writer, turns: turns{writer: writer},
 		min: math.MinInt64, max: math.MaxInt64, limit: maxEntries, seq: 1,
 	}, nil
 }
 
 // Name returns the name of the counter.
-func (c *Counter) Name() string { return c.name }
+func (c *Counter) Name() string { return c.label.Name }
 
 // Add adds delta, which may be negative, and returns the value right after it.
 // It is applied once, however often replies are lost or connections break.

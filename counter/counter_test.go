@@ -84,7 +84,7 @@ func TestOneCallerOneCommit(t *testing.T) {
 	})
 }
 
-// What is added while a commit is under way goes out together, and each add
+// Adds that come while a commit is under way go out together, and each add
 // gets a result of its own.
 func TestAddsCombine(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
@@ -201,7 +201,7 @@ func TestContextEnds(t *testing.T) {
 	})
 }
 
-// Whoever gives up while the store is away holds nobody up, and what was never
+// A caller that gives up during an outage holds nobody up, and what was never
 // sent is not in doubt.
 func TestGiveUpInAnOutage(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
@@ -258,6 +258,7 @@ func TestPushedOutEntryIsNotGuessed(t *testing.T) {
 			p.add(t, 1, 1)
 			q.add(t, 1, 2)
 			p.add(t, 1, 3)
+			p.add(t, 0, 3) // p finds itself alone, and reads no more before a commit
 			fault := faults.Fault{LandLater: time.Hour}
 			if landed {
 				fault = faults.Fault{LoseReply: true}

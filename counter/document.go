@@ -20,6 +20,7 @@ type counterDocument struct {
 	Value int64 `json:"value"`
 	// Dropped counts the entries that were pushed out of Recent.
 	Dropped uint64 `json:"dropped"`
+	Turn    turn   `json:"turn,omitzero"`
 	// Recent has the last commit of each of the writers that wrote last, the
 	// newest first.
 	Recent []entry `json:"recent"`
@@ -30,6 +31,8 @@ type entry struct {
 	Writer string `json:"writer"`
 	Seq    uint64 `json:"seq"`
 	Result int64  `json:"result"`
+	// Again: the writer is a member of the ring, see turns.
+	Again bool `json:"again,omitempty"`
 }
 
 // by returns the entry of a writer.
@@ -45,7 +48,7 @@ func (d *counterDocument) by(writer string) (entry, bool) {
 // with returns the document after a commit: the writer's entry in front, and
 // no more than limit of them.
 func (d *counterDocument) with(e entry, limit int) counterDocument {
-	next := counterDocument{Value: e.Result, Dropped: d.Dropped}
+	next := counterDocument{Value: e.Result, Dropped: d.Dropped, Turn: d.Turn}
 	next.Recent = make([]entry, 1, min(limit, len(d.Recent)+1))
 	next.Recent[0] = e
 	for _, other := range d.Recent {

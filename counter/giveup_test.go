@@ -12,8 +12,8 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 )
 
-// Whoever gives up before anything was sent is not in what is sent then for
-// the others.
+// An add whose caller gives up before anything was sent is not part of the
+// commit that is then sent for the others.
 func TestGivenUpBeforeTheBaseIsRead(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		p := start(t, server, nil)
@@ -33,7 +33,7 @@ func TestGivenUpBeforeTheBaseIsRead(t *testing.T) {
 	})
 }
 
-// Whoever gave up and was told that nothing is applied is not tried again,
+// An add that was given up, and reported as not applied, is not tried again,
 // though the others with whom it was in doubt are, and though by then it could
 // be applied.
 func TestGivenUpWhileRefusedStaysOut(t *testing.T) {

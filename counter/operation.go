@@ -17,8 +17,8 @@ type operation struct {
 	taken   bool // it is in the batch
 	out     bool // nobody waits for it, and it was said not to be applied
 
-	// What it would come to on the base that the batch is made for; what it
-	// came to once settled is closed.
+	// The outcome on the base that the batch is made for. It is final once
+	// settled is closed.
 	accepted bool
 	value    int64
 	err      error

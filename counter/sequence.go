@@ -13,13 +13,14 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// How many numbers a Sequence reserves at a time.
+// A Sequence reserves between firstBlock and SequenceOptions.MaxBlock numbers at
+// a time.
 const (
 	firstBlock      = 16
 	defaultMaxBlock = 1 << 16
-	// A block is to last about this long: one that is used up sooner is
-	// followed by one of twice the size, one that lasts ten times as long by
-	// one of half the size.
+	// A block is to last about blockLasts. If it is used up sooner, the next
+	// one has twice the size. If it lasts ten times as long, the next one has
+	// half the size.
 	blockLasts = time.Second
 )
 
@@ -41,7 +42,7 @@ type SequenceOptions struct {
 // called concurrently. It should be closed.
 type Sequence struct {
 	store *backend.Store
-	label string
+	label backend.Subject
 	key   string
 	max   uint64
 
@@ -74,11 +75,11 @@ type reservation struct {
 // NewSequence returns a Sequence. It does no I/O. Arguments that make no sense
 // are backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*Sequence, error) {
-	key, err := backend.Key("sequence", name, "value")
+	key, err := backend.Path(backend.KindSequence, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("sequence: %w", err)
 	}
-	s := &Sequence{store: store, label: fmt.Sprintf("sequence %q", name), key: key, max: defaultMaxBlock}
+	s := &Sequence{store: store, label: backend.Subject{Kind: backend.KindSequence, Name: name}, key: key, max: defaultMaxBlock}
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", s.label, backend.ErrInvalid)
 	}
@@ -198,7 +199,7 @@ func (s *Sequence) reserve() *reservation {
 	s.running.Go(func() {
 		var end uint64
 		var used error // all numbers are used up: no trying again
-		err := s.store.Retry(s.life, s.label, func(ctx context.Context) (err error) {
+		err := s.store.Retry(s.life, s.label, "reserve", func(ctx context.Context) (err error) {
 			if end, err = s.take(ctx, size); errors.Is(err, ErrOutOfRange) {
 				used, err = err, nil
 			}
@@ -218,12 +219,15 @@ func (s *Sequence) reserve() *reservation {
 	return r
 }
 
-// take reserves size numbers, and returns the highest. A reservation of
-// unknown outcome is not used, whatever became of it: the error is
+// take reserves size numbers, and returns the highest. A reservation of unknown
+// outcome is not used, whatever became of it: the error is
 // backend.ErrIndeterminate, and the next attempt takes others.
 func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
 	entry, found, err := s.store.Get(ctx, s.key)
-	for err == nil {
+	if err != nil {
+		return 0, err
+	}
+	for {
 		var doc sequenceDocument
 		if found {
 			if err := decode(entry, &doc); err != nil {
@@ -247,11 +251,10 @@ func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
 		case result.Applied:
 			return s.remember(doc.Reserved), nil
 		case result.Current == nil:
-			return 0, fmt.Errorf("%w: what was reserved by others could not be read", backend.ErrUnavailable)
+			return 0, fmt.Errorf("%w: the present document could not be read", backend.ErrUnavailable)
 		}
 		entry, found = result.Current[s.key]
 	}
-	return 0, err
 }
 
 // remember notes that numbers up to n are reserved, and returns the highest

@@ -38,8 +38,7 @@ type TallyOptions struct {
 // must be closed, before its Store is, or what was not flushed is lost.
 type Tally struct {
 	store    *backend.Store
-	name     string
-	label    string
+	label    backend.Subject
 	dir      string
 	shard    *Counter
 	interval time.Duration
@@ -67,7 +66,7 @@ type flush struct {
 // NewTally returns a Tally. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally, error) {
-	base, err := backend.Key("tally", name)
+	base, err := backend.Path(backend.KindTally, name)
 	if err != nil {
 		return nil, fmt.Errorf("tally: %w", err)
 	}
@@ -81,7 +80,7 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 	if opts.Shards == 0 {
 		opts.Shards = defaultShards
 	}
-	t := &Tally{store: store, name: name, label: fmt.Sprintf("tally %q", name), dir: base + "/shards", interval: opts.Interval}
+	t := &Tally{store: store, label: backend.Subject{Kind: backend.KindTally, Name: name}, dir: base + "/shards", interval: opts.Interval}
 	switch {
 	case opts.Interval < 0:
 		return nil, fmt.Errorf("%s: %w: Options.Interval is negative", t.label, backend.ErrInvalid)
@@ -97,7 +96,7 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 }
 
 // Name returns the name of the tally.
-func (t *Tally) Name() string { return t.name }
+func (t *Tally) Name() string { return t.label.Name }
 
 // Add adds delta, which may be negative. It does no I/O, and takes hardly
 // longer than an atomic addition. What is added between two flushes must not
@@ -158,7 +157,7 @@ func (t *Tally) run(f *flush) {
 		}
 		if time.Since(t.logged) >= tallyLogEvery {
 			t.logged = time.Now()
-			t.store.Logger().Warn("flush failed", "what", t.label, "sum", sum, "error", f.err)
+			t.store.Logger().Warn("flush failed", "tally", t.label.Name, "sum", sum, "error", f.err)
 		}
 	}
 	t.flush = nil

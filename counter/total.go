@@ -14,7 +14,7 @@ const maxTotalReads = 100
 
 // Total returns the sum of all that the Tallies of this name have flushed, in
 // all processes: exactly what it was at one instant between call and return.
-// What this Tally has not flushed yet is not in it; call Flush first.
+// The sums that this Tally has not flushed yet are not in it. Call Flush first.
 //
 // A store need not give the values of several keys of one instant, so the
 // shards are read until they have not moved between two reads. Where they move

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"time"
@@ -16,13 +15,6 @@ import (
 // errUnknown: the document does not say any more whether a commit was applied.
 var errUnknown = fmt.Errorf("%w: the document no longer tells", backend.ErrIndeterminate)
 
-// The pause after a refusal is at most so many times as long as a commit took,
-// of which no more than longCommit counts: it was held up by something else.
-const (
-	maxCrowd   = 16
-	longCommit = 25 * time.Millisecond
-)
-
 // work settles what is queued, batch after batch, and ends when there is
 // nothing left to do.
 func (c *Counter) work() {
@@ -31,15 +23,15 @@ func (c *Counter) work() {
 		if !ok {
 			return
 		}
-		if err := c.store.Retry(ctx, c.label, c.settle); err != nil {
+		if err := c.store.Retry(ctx, c.label, "commit", c.settle); err != nil {
 			if c.doubt {
 				err = fmt.Errorf("%w: %w", backend.ErrIndeterminate, err)
 			}
 			c.finish(err)
 		}
 		c.abandon() // frees ctx
-		// Who was waiting for this batch may come again at once, and then
-		// belongs in the next.
+		// Callers of this batch may come again at once. They belong in the next
+		// batch.
 		runtime.Gosched()
 	}
 }
@@ -55,6 +47,7 @@ func (c *Counter) begin() (ctx context.Context, ok bool) {
 		return nil, false
 	}
 	ctx, c.abandon = context.WithCancel(context.Background())
+	c.turns.begin(time.Now())
 	return ctx, true
 }
 
@@ -91,19 +84,29 @@ func (c *Counter) settle(ctx context.Context) error {
 		if !c.gather(ctx) {
 			return ctx.Err()
 		}
+		if c.awaitTurn(ctx) {
+			continue
+		}
+		var wait time.Duration
 		fresh := !c.known || c.unsettled // read after all of the batch was queued
 		if fresh {
 			if ended, err := c.look(ctx); ended || err != nil {
 				return err
 			}
+			if !c.doubt {
+				wait = c.turns.pause(&c.base, time.Now(), false)
+			}
 		}
-		value, send := c.evaluate()
+		value, send := c.evaluate(wait == 0)
 		switch {
 		case !send && fresh:
 			c.finish(nil)
 			return nil
 		case !send:
 			c.known = false // only who has seen the present value may refuse
+			continue
+		case wait > 0:
+			c.turns.next = time.Now().Add(wait)
 			continue
 		}
 		if ended, err := c.commit(ctx, value); ended || err != nil {
@@ -112,11 +115,33 @@ func (c *Counter) settle(ctx context.Context) error {
 	}
 }
 
-// evaluate lets the batch take effect on the base, one operation after the
-// other, and returns the value after it, and whether there is anything to
-// commit: what is refused changes nothing. From then on what is accepted may
-// be applied.
-func (c *Counter) evaluate() (value int64, send bool) {
+// awaitTurn waits until the Counter may commit, and reports whether it had to.
+// After a wait the known document is out of date. A batch in doubt does not
+// wait, because it is to be settled first.
+func (c *Counter) awaitTurn(ctx context.Context) bool {
+	if c.doubt {
+		return false
+	}
+	c.known = c.known && !c.turns.look
+	wait := time.Until(c.turns.next)
+	if wait <= 0 {
+		return false
+	}
+	c.known = false
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return true
+}
+
+// evaluate applies the operations of the batch to the base, one after the other.
+// It returns the value after them, and whether there is anything to commit: a
+// refused operation changes nothing. If the batch is to be sent now, an accepted
+// operation may be applied from then on.
+func (c *Counter) evaluate(now bool) (value int64, send bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	value = c.base.Value
@@ -124,7 +149,7 @@ func (c *Counter) evaluate() (value int64, send bool) {
 		value = op.try(value, c.min, c.max)
 		send = send || op.accepted
 	}
-	c.flying = send
+	c.flying = send && now
 	return value, send
 }
 
@@ -132,13 +157,13 @@ func (c *Counter) evaluate() (value int64, send bool) {
 // reports whether that was the end of the batch.
 func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err error) {
 	c.sent = c.base.with(entry{Writer: c.writer, Seq: c.seq, Result: value}, c.limit)
-	op := driver.Create(c.key, encode(c.sent))
+	c.turns.mark(&c.sent)
+	op := driver.Create(c.key, encode(&c.sent))
 	if c.base.exists() {
 		op = driver.Put(c.key, op.Value, c.base.version)
 	}
 	start := time.Now()
 	result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}})
-	took := time.Since(start)
 	c.land(err)
 	switch {
 	case errors.Is(err, backend.ErrIndeterminate):
@@ -148,7 +173,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 		return false, err // not applied, by this commit at least
 	case result.Applied:
 		c.base = base{c.sent, result.Versions[0]}
-		c.window /= 2
+		c.turns.applied(start, time.Now(), &c.base)
 		c.finish(nil)
 		return true, nil
 	case c.doubt:
@@ -156,36 +181,19 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 		return false, nil
 	}
 	// Refused, and never in doubt: surely not applied, whatever the document
-	// says. What was read after the refusal is the next base.
-	c.known = result.Current != nil
-	if c.known {
-		entry, found := result.Current[c.key]
-		c.base, err = baseOf(entry, found)
-		c.known = err == nil
+	// says. The document that came with the refusal is the next base.
+	c.known = false
+	if result.Current == nil {
+		c.turns.refused(start, time.Now(), nil)
+		return false, nil
 	}
-	if err == nil {
-		c.avoid(ctx, took)
+	entry, found := result.Current[c.key]
+	if c.base, err = baseOf(entry, found); err != nil {
+		return false, err
 	}
-	return false, err
-}
-
-// avoid waits a while after a refusal, the longer the more often there was one
-// lately: where several processes write all the time, most of their commits
-// would be in vain. What was read is out of date after that.
-func (c *Counter) avoid(ctx context.Context, took time.Duration) {
-	took = min(took, longCommit)
-	c.window = min(max(2*c.window, took), maxCrowd*took)
-	pause := rand.N(c.window + 1)
-	if pause <= took {
-		return
-	}
-	timer := time.NewTimer(pause - took)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		c.known = false
-	case <-ctx.Done():
-	}
+	c.known = true
+	c.turns.refused(start, time.Now(), &c.base)
+	return false, nil
 }
 
 // land notes that no commit is under way any more.
@@ -277,8 +285,9 @@ func (c *Counter) shift(by int64) error {
 	return nil
 }
 
-// finish ends the batch: every operation gets its outcome, or err. What had no
-// part in a commit in doubt, because it was refused, goes back into the queue.
+// finish ends the batch: every operation gets its outcome, or err. An operation
+// that was refused had no part in a commit in doubt, and goes back into the
+// queue.
 // The next batch takes the next number.
 func (c *Counter) finish(err error) {
 	c.mu.Lock()

@@ -1,40 +1,37 @@
 // Package election elects one leader among the processes that campaign under a
-// name, and hands it a term: a number that fences off every earlier leader.
+// name, and gives it a term: a number that fences off every earlier leader.
 //
-// # Which method
+//	e, err := election.New(store, "billing/nightly", nil)
+//	if err != nil {
+//		return err
+//	}
+//	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
+//		return bill(ctx, lead.Term()) // returns when ctx ends
+//	})
 //
-// [Election.Run] is for most: it campaigns, runs a function while it leads,
-// and campaigns again after a loss. [Election.Campaign] and
-// [Leadership.Resign] are for code that cannot be put into one function.
-// [Election.Leader] and [Election.Observe] are for those who only want to know.
+// [Election.Run] campaigns, runs a function while it leads, and campaigns again
+// after a loss. [Election.Campaign] and [Leadership.Resign] are for code that
+// cannot be put into one function. [Election.Leader] and [Election.Observe] are
+// for processes that only need to know the leader.
 //
-// # States
+// # Guarantees
 //
-//	             join                head, office vacant
-//	(out) ------------> (waiting) ----------------------> (leading)
-//	  ^                  |    ^                            |   |
-//	  |   ctx ends       |    |   session or office lost   |   |
-//	  +------------------+    +----------------------------+   |
-//	  |                           (Run joins the body first)   |
-//	  +--------------------------------------------------------+
-//	                  resign, body returned, ctx ends
+// At most one process leads at a time. A leader trusts itself until the start
+// of its session's last renewal that counts, plus what the store promised, less
+// a margin; see backend.Session. Then the context of its leadership ends,
+// whether the store can be reached or not, and before the store can give the
+// office to another. Code that runs under that context and returns when it ends
+// never runs in two places at once.
 //
-// # The trust window
+// No context covers code that ignores it, nor the instant between the end of a
+// pause (of the process, of the machine) and the next look at the clock. The
+// term does: hand it to whatever is written and let that refuse lower ones. For
+// what is written to the same store, commit with [Leadership.Guard], which the
+// store itself checks. [Leadership.Valid] narrows the instant.
 //
-// A leader trusts itself until the start of its session's last renewal that
-// counts, plus what the store promised, less a margin; see backend.Session.
-// Then the context of its leadership ends, whether the store can be reached or
-// not, and before the store can give the office to another. What runs under
-// that context, and heeds it, never runs in two places at once.
+// Candidates are served in the order in which they joined the queue.
 //
-// What no context can cover is code that does not heed it, and the instant
-// between the end of a pause (of the process, of the machine) and the next
-// look at the clock. For these there is the term: hand it to whatever is
-// written and let that refuse lower ones; or, for what is written to the same
-// store, commit with [Leadership.Guard], which the store itself checks.
-// [Leadership.Valid] narrows the instant.
-//
-// # What goes wrong, and what then
+// # Failures
 //
 //	store slow, a renewal late        another is sent in time; nothing changes
 //	leader cut off from the store     its context ends within TTL - margin; the
@@ -43,22 +40,41 @@
 //	process paused beyond its window  Valid is false at once, the context ends,
 //	                                  a guarded write is refused
 //	store down                        the leader leads on inside its window, the
-//	                                  others wait; all go on by themselves
+//	                                  others wait; all continue by themselves
 //	a key deleted by hand,            the leader watches its keys and ends when
 //	lease revoked, store wiped        they go; terms keep growing as long as one
 //	or restored                       candidate or the store remembers them
 //	store gives the office away       two leaders for the length of a
 //	before its time                   notification; none with Options.Strict
-//	nobody remembers the highest      terms may repeat: set Options.MinTerm
+//	no process remembers the highest  terms may repeat: set Options.MinTerm
 //	term after a wipe or restore
+//	a key of an unknown format        it blocks nobody for longer than its
+//	                                  session, and is reported in the log
 //
-// # What it costs
+// # Costs
 //
-// All elections of a Store share its session. A candidate that waits watches
-// the one ahead of it and itself, so a resignation wakes one process. From an
-// empty queue to leading it takes two commits and a round of reads.
+// All elections of a Store share its session. A free office is taken by one
+// read and one commit; the first tenure ever takes one more of each. A
+// hand-over takes the resignation, one notification and one commit, whatever
+// the number that wait. A waiting candidate watches one key and has two
+// goroutines, its caller's included. After a campaign or a leadership there is
+// none.
 //
-// The protocol is Quorate's own, searched exhaustively within small bounds by
-// an explicit-state model; the queue in which each watches the one ahead is
-// the leader election recipe of the ZooKeeper documentation.
+// # States
+//
+//	            office free and queue empty
+//	   +-------------------------------------------+
+//	   |                                           v
+//	(out) ----> (waiting) ------------------> (leading)
+//	 ^  ^  join     |       head, office free   |  |
+//	 |  +-----------+ <-------------------------+  |
+//	 |   ctx ends        session or office lost    |
+//	 |                   (Run joins the body first)|
+//	 +---------------------------------------------+
+//	            resign, body returned, ctx ends
+//
+// docs/elections.md explains the protocol. It is Quorate's own and is searched
+// exhaustively, within small bounds, by an explicit-state model. The queue in
+// which each candidate watches the one ahead is the leader election recipe of
+// the ZooKeeper documentation.
 package election

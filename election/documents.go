@@ -11,78 +11,83 @@ import (
 )
 
 // format is the number of the formats of all documents below.
-const format = 1
+const format = 2
 
 // keys are where an election keeps its state.
 type keys struct {
-	queue  string // directory: queue/<nonce>, ephemeral, one per campaign
-	office string // ephemeral: who leads
-	term   string // persistent: the last tenure, and how it ended
-	tenure string // directory: tenure/<number>~<nonce>, persistent marks, normally one
+	queue  string // directory: queue/<nonce>, ephemeral, one per waiting candidate
+	tenure string // directory: the leader key, and the marks
+	leader string // tenure/leader, ephemeral: the leader
 }
 
-func newKeys(name string) (keys, error) {
-	base, err := backend.Key("election", name)
-	if err != nil {
-		return keys{}, err
-	}
-	return keys{
-		queue:  base + "/queue",
-		office: base + "/office",
-		term:   base + "/term",
-		tenure: base + "/tenure",
-	}, nil
+func keysIn(base string) keys {
+	return keys{queue: base + "/queue", tenure: base + "/tenure", leader: base + "/tenure/" + leaderName}
 }
+
+const (
+	leaderName  = "leader"
+	spareSuffix = ".spare"
+)
 
 func (k keys) entry(nonce string) string { return k.queue + "/" + nonce }
-func (k keys) mark(t tenure) string      { return k.tenure + "/" + t.String() }
+func (k keys) mark(m markName) string    { return k.tenure + "/" + m.String() }
 
-// tenure names one time in office. Numbers grow; the nonce tells apart tenures
-// that came to have the same number in different histories of the store.
+// tenure names one time in office. Numbers grow. The nonce tells apart tenures
+// that have the same number in different histories of the store.
 type tenure struct {
 	Number uint64 `json:"number"`
 	Nonce  string `json:"nonce"`
 }
 
-func (t tenure) String() string { return strconv.FormatUint(t.Number, 10) + "~" + t.Nonce }
-
-// parseTenure reads what String wrote.
-func parseTenure(s string) (tenure, error) {
-	number, nonce, ok := strings.Cut(s, "~")
-	n, err := strconv.ParseUint(number, 10, 64)
-	if !ok || err != nil || nonce == "" {
-		return tenure{}, fmt.Errorf("%w: %q is not a tenure", backend.ErrFormat, s)
-	}
-	return tenure{Number: n, Nonce: nonce}, nil
+// markName is the name of a mark: <number>~<nonce> for the mark of a tenure,
+// and the same with ".spare" for the second key that has the number. A mark
+// that is of no tenure has a nonce of its own. A name is never used twice.
+type markName struct {
+	tenure
+	spare bool
 }
 
-// entryDocument is the value of a queue entry. The key says it all, save for
-// the format; the holder is there for an operator to read.
+func (m markName) String() string {
+	name := strconv.FormatUint(m.Number, 10) + "~" + m.Nonce
+	if m.spare {
+		name += spareSuffix
+	}
+	return name
+}
+
+// parseMark reads what String wrote.
+func parseMark(s string) (markName, error) {
+	number, nonce, ok := strings.Cut(s, "~")
+	nonce, spare := strings.CutSuffix(nonce, spareSuffix)
+	n, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil || nonce == "" {
+		return markName{}, fmt.Errorf("%w: %q is not the name of a mark", backend.ErrFormat, s)
+	}
+	return markName{tenure{Number: n, Nonce: nonce}, spare}, nil
+}
+
+// entryDocument is the value of a queue entry. The holder is there for an
+// operator to read.
 type entryDocument struct {
 	Holder string `json:"holder"`
 }
 
-// officeDocument is the value of the office.
-type officeDocument struct {
+// leaderDocument is the value of the leader key. InTurn says that the leader
+// was the head of the queue: no entry that was ahead of its own is left.
+type leaderDocument struct {
 	tenure
 	Holder string            `json:"holder"`
 	Meta   map[string]string `json:"meta,omitempty"`
+	InTurn bool              `json:"in_turn"`
 }
 
-// termDocument is the value of term: the highest tenure known, and whether it
-// was released by its holder. TTLMillis is how long that holder may trust
-// itself without the store.
-type termDocument struct {
-	tenure
-	Holder    string `json:"holder"`
-	TTLMillis int64  `json:"ttl_ms"`
-	Clean     bool   `json:"clean"`
-}
-
-// markDocument is the value of a mark, whose key says which tenure it is of.
+// markDocument is the value of a mark, whose name has the number. TTLMillis is
+// how long the holder may trust itself without the store. Clean says that the
+// holder ended the tenure in order.
 type markDocument struct {
 	Holder    string `json:"holder"`
 	TTLMillis int64  `json:"ttl_ms"`
+	Clean     bool   `json:"clean"`
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -20,7 +20,7 @@ var (
 	ErrLost = errors.New("leadership lost")
 	// ErrResigned: the leadership is over because its holder resigned.
 	ErrResigned = errors.New("resigned")
-	// ErrNoLeader: nobody holds the office.
+	// ErrNoLeader: no process leads.
 	ErrNoLeader = errors.New("no leader")
 	// ErrCampaigning: this Election campaigns or leads already.
 	ErrCampaigning = errors.New("this Election campaigns or leads already")
@@ -31,27 +31,25 @@ const maxMetaBytes = 16 << 10
 
 // Options are the options of an Election; nil stands for the defaults.
 type Options struct {
-	// ID says who leads, to those who ask; by default the host's name and the
-	// process's number. It need not be unique: candidates are told apart by
-	// nonces of their own.
+	// ID names the leader to other processes (default: the host's name and the
+	// process's number). It need not be unique: each candidate has a nonce.
 	ID string
 
-	// Meta is what else the leader tells those who ask, an address say. With
-	// ID at most 16 KiB.
+	// Meta is what else a leader tells other processes, such as an address. ID
+	// and Meta together have 16 KiB at most.
 	Meta map[string]string
 
-	// Strict makes a candidate wait, before it takes an office that was not
-	// released cleanly, until the last holder's trust in itself has run out,
-	// and a holder trust itself only as far as it has lately seen itself in
-	// the store. It closes the gap that is left where the store takes the
-	// office away before its time (see the package's documentation), at the
-	// price of one more TTL until the next leader after a crash and one read
-	// per renewal. All candidates of an election must agree on it.
+	// Strict closes the gap that is left if the store takes the office away
+	// before its time (see the package's documentation). If the last holder did
+	// not resign, a candidate waits until that holder's trust in itself has run
+	// out. A holder trusts itself only as far as it has lately seen its leader
+	// key in the store. The price is one more TTL until the next leader after a
+	// crash, and one read per renewal. Set it in all candidates or in none.
 	Strict bool
 
-	// MinTerm makes terms start above it. It is for the day after the store
-	// was restored from a backup, or lost: the highest term ever acted on is
-	// known from outside, and no candidate remembers it.
+	// MinTerm makes terms start above it. Set it to the highest term ever acted
+	// on after the store was lost or restored from a backup, if no candidate
+	// remembers that term.
 	MinTerm uint64
 }
 
@@ -66,29 +64,27 @@ type Election struct {
 	instance string        // no other Election, here or elsewhere, has it
 	nonces   atomic.Uint64 // campaigns begun; with instance a nonce
 
-	busy atomic.Bool // a campaign or leadership is on
+	busy    atomic.Bool                // a campaign or leadership is on
+	current atomic.Pointer[Leadership] // the last one that began
 
-	unsettled atomic.Bool // a commit under the session joined may yet land
-
-	mu      sync.Mutex
-	seen    tenure           // the highest ever seen
-	joined  *backend.Session // the session last joined under
-	sweeper *sweeper         // between campaigns, while that session lasts
-	last    *Leadership      // the last one that Campaign returned, to be cleared up
+	mu       sync.Mutex  // guards what follows
+	seen     tenure      // the highest ever seen
+	reported string      // the last key reported as unreadable
+	last     *Leadership // the last one that Campaign returned, until it is resigned
 }
 
 // New returns an Election. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid or backend.ErrTooLarge; name may be any text of 1 to 100
-// bytes, see backend.Key.
+// backend.ErrInvalid or backend.ErrTooLarge; the name is any text of 1 to 100
+// bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Election, error) {
 	if store == nil {
 		return nil, fmt.Errorf("election: %w: the store is nil", backend.ErrInvalid)
 	}
-	keys, err := newKeys(name)
+	base, err := backend.Path(backend.KindElection, name)
 	if err != nil {
 		return nil, fmt.Errorf("election: %w", err)
 	}
-	e := &Election{store: store, name: name, keys: keys, instance: rand.Text()}
+	e := &Election{store: store, name: name, keys: keysIn(base), instance: rand.Text()}
 	if options != nil {
 		e.opts = *options
 		e.opts.Meta = maps.Clone(options.Meta)
@@ -110,18 +106,22 @@ func New(store *backend.Store, name string, options *Options) (*Election, error)
 // Name returns the name of the election.
 func (e *Election) Name() string { return e.name }
 
+func (e *Election) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindElection, Name: e.name}
+}
+
 // Campaign waits for the office and takes it. Candidates are served in the
-// order in which they joined. It waits as long as it takes, through losses of
-// the session and outages of the store, until ctx ends; ctx does not bound the
-// leadership.
+// order in which they joined the queue. Campaign waits through losses of the
+// session and outages of the store, until ctx ends. The context does not bound
+// the leadership.
 //
-// On an error nothing of this campaign is left in the store: if ctx ended, the
-// error wraps its cause, and what could not be cleaned up for want of an
-// answer within two seconds is cleaned up in the background. Other errors:
-// ErrCampaigning; backend.ErrDenied, ErrClosed, ErrFormat.
+// After an error no key of this campaign is left in the store. If ctx ended,
+// the error wraps its cause. If the store does not answer within two seconds,
+// the keys are deleted in the background, until the session ends and they go
+// with it. Other errors: ErrCampaigning; backend.ErrDenied, ErrClosed.
 //
-// Calling Campaign says that the work done under an earlier Leadership of this
-// Election has stopped, if its context has ended without a Resign.
+// A call of Campaign says that the work done under an earlier Leadership of
+// this Election has stopped, if its context has ended without a Resign.
 func (e *Election) Campaign(ctx context.Context) (*Leadership, error) {
 	if err := e.begin(ctx); err != nil {
 		return nil, err
@@ -137,18 +137,27 @@ func (e *Election) Campaign(ctx context.Context) (*Leadership, error) {
 	return lead, nil
 }
 
+// Leading returns the present leadership of this Election, and whether there is
+// one that is trusted at this instant. It does no I/O.
+func (e *Election) Leading() (*Leadership, bool) {
+	lead := e.current.Load()
+	if lead == nil || !lead.Valid() {
+		return nil, false
+	}
+	return lead, true
+}
+
 // begin claims the Election for a campaign; finish gives it back.
 func (e *Election) begin(ctx context.Context) error {
 	e.mu.Lock()
 	last := e.last
 	e.mu.Unlock()
 	if last != nil && last.ctx.Err() != nil {
-		_ = last.Resign(ctx) // what it cannot clear up, the sweeper does
+		_ = last.Resign(ctx) // the rest is cleaned up in the background
 	}
 	if !e.busy.CompareAndSwap(false, true) {
 		return fmt.Errorf("election %q: %w", e.name, ErrCampaigning)
 	}
-	e.stopSweeper()
 	return nil
 }
 
@@ -156,6 +165,35 @@ func (e *Election) finish() {
 	e.mu.Lock()
 	e.last = nil
 	e.mu.Unlock()
-	e.startSweeper()
 	e.busy.Store(false)
+}
+
+// see remembers the highest tenure that this process has ever seen in the
+// election: numbers must not repeat even if the store forgets them.
+func (e *Election) see(t tenure) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if t.Number > e.seen.Number {
+		e.seen = t
+	}
+}
+
+func (e *Election) highestSeen() tenure {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.seen
+}
+
+var errNoSession = errors.New("no session owns it, so no candidate does")
+
+// unreadable reports, once, a key that this version of the library cannot read.
+// It holds nobody up for longer than its session.
+func (e *Election) unreadable(key string, err error) {
+	e.mu.Lock()
+	again := e.reported == key
+	e.reported = key
+	e.mu.Unlock()
+	if !again {
+		e.store.Logger().Warn("a key of the election cannot be read", "election", e.name, "key", key, "error", err)
+	}
 }

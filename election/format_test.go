@@ -3,6 +3,8 @@ package election_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,113 +16,138 @@ import (
 )
 
 // newer is a document of a version to come.
-const newer = `{"format":2,"number":9}`
+const newer = `{"format":99,"number":9}`
 
-// put writes newer to a key of the election, over what is there.
-func put(t *testing.T, store *backend.Store, key string) {
+// plant creates a key of the election under the session of store: what a
+// process of a version to come would have there.
+func plant(t *testing.T, store *backend.Store, key string) {
 	t.Helper()
-	key = "election/test/" + key
-	entry, found, err := store.Get(t.Context(), key)
+	session, err := store.Session(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	op := driver.Create(key, []byte(newer))
-	if found {
-		op = driver.Put(key, op.Value, entry.Version)
-	}
-	if result, err := store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{op}}); err != nil || !result.Applied {
-		t.Fatalf("put %s: %v, %v", key, result.Applied, err)
-	}
-}
-
-// stands fails unless newer still is what put wrote.
-func stands(t *testing.T, store *backend.Store, key string) {
-	t.Helper()
-	if entry, _, err := store.Get(t.Context(), "election/test/"+key); err != nil || string(entry.Value) != newer {
-		t.Errorf("%s is %s now, %v", key, entry.Value, err)
+	result, err := store.Commit(t.Context(), driver.Txn{
+		Ops: []driver.Op{driver.CreateEphemeral("election/test/"+key, []byte(newer))}, Lease: session.ID(),
+	})
+	if err != nil || !result.Applied {
+		t.Fatalf("plant %s: %v, %v", key, result.Applied, err)
 	}
 }
 
-// Each document of an unknown format is refused, and left as it is.
-func TestUnknownFormatIsRefused(t *testing.T) {
-	for _, key := range []string{"queue/NONCE-1", "office", "term", "tenure/7~x"} {
-		synctest.Test(t, func(t *testing.T) {
-			server := memory.NewServer()
-			store := open(t, server)
-			put(t, store, key)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-			defer cancel()
-			e := candidate(t, store, nil)
-			if _, err := e.Campaign(ctx); !errors.Is(err, backend.ErrFormat) {
-				t.Errorf("Campaign with a %s of another format = %v, want ErrFormat", key, err)
-			}
-			err := e.Run(ctx, func(context.Context, *election.Leadership) error {
-				t.Error("it led")
-				return nil
-			})
+// TestUnknownFormatBlocksForItsSession: a candidate waits behind an entry and a
+// leader key that it cannot read, as long as their session lives. It says so.
+func TestUnknownFormatBlocksForItsSession(t *testing.T) {
+	for _, key := range []string{"queue/NONCE-1", "tenure/leader"} {
+		t.Run(key, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { unknownFormatBlocks(t, key) })
+		})
+	}
+}
+
+func unknownFormatBlocks(t *testing.T, key string) {
+	server := memory.NewServer()
+	unknown := open(t, server)
+	plant(t, unknown, key)
+	var log lockedBuffer
+	store, err := memory.Open(server, &backend.Options{TTL: ttl, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	e := candidate(t, store, nil)
+	won := wins(t, e)
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	select {
+	case lead := <-won:
+		t.Fatalf("term %d began beside %s of an unknown format", lead.Term(), key)
+	default:
+	}
+	if said := log.take(); strings.Count(said, "cannot be read") != 1 || !strings.Contains(said, key) {
+		t.Errorf("the log does not report %s once:\n%s", key, said)
+	}
+	if key == "tenure/leader" {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := e.Leader(ctx); !errors.Is(err, backend.ErrFormat) {
+			t.Errorf("Leader = %v, want ErrFormat", err)
+		}
+		for leader, err := range e.Observe(ctx) {
 			if !errors.Is(err, backend.ErrFormat) {
-				t.Errorf("Run with a %s of another format = %v, want ErrFormat", key, err)
+				t.Errorf("Observe: %v, %v, want ErrFormat", leader, err)
 			}
-			if n := ephemerals(server); n != 0 {
-				t.Errorf("%d keys are left", n)
-			}
-			stands(t, store, key)
-			if key != "office" {
-				return
-			}
-			if _, err := e.Leader(ctx); !errors.Is(err, backend.ErrFormat) {
-				t.Errorf("Leader = %v, want ErrFormat", err)
-			}
-			for leader, err := range e.Observe(ctx) {
-				if !errors.Is(err, backend.ErrFormat) {
-					t.Errorf("Observe: %v, %v, want ErrFormat", leader, err)
-				}
-			}
-		})
+		}
+	}
+	session, err := unknown.Session(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Expire(session.ID())
+	synctest.Wait()
+	select {
+	case lead := <-won:
+		resign(t, lead)
+	default:
+		t.Errorf("nobody leads though the session of %s has ended", key)
 	}
 }
 
-// A leader under whose hands a document takes an unknown format steps down, and
-// writes over none.
-func TestUnknownFormatEndsALeadership(t *testing.T) {
-	for _, key := range []string{"office", "term"} {
+// TestUnknownMarksBlockNobody: the name of a mark has its number. A key that no
+// session owns is in the way of nobody.
+func TestUnknownMarksBlockNobody(t *testing.T) {
+	for _, key := range []string{"tenure/7~x", "tenure/nonsense", "queue/NONCE-1"} {
 		synctest.Test(t, func(t *testing.T) {
 			server := memory.NewServer()
 			store := open(t, server)
-			e := candidate(t, store, nil)
-			ran := make(chan error, 1)
-			var cause error
-			go func() {
-				ran <- e.Run(t.Context(), func(ctx context.Context, _ *election.Leadership) error {
-					<-ctx.Done()
-					cause = context.Cause(ctx)
-					return cause
-				})
-			}()
-			time.Sleep(time.Second)
-			put(t, open(t, server), key)
-			if err := <-ran; !errors.Is(err, backend.ErrFormat) {
-				t.Errorf("Run with a %s of another format = %v, want ErrFormat", key, err)
+			op := driver.Create("election/test/"+key, []byte(newer))
+			if result, err := store.Commit(t.Context(), driver.Txn{Ops: []driver.Op{op}}); err != nil || !result.Applied {
+				t.Fatalf("create %s: %v, %v", key, result.Applied, err)
 			}
-			if !errors.Is(cause, election.ErrLost) {
-				t.Errorf("the body's context ended with %v, want ErrLost", cause)
+			lead := campaign(t, candidate(t, store, nil))
+			if key == "tenure/7~x" && lead.Term() != 8 {
+				t.Errorf("term %d after a mark with 7", lead.Term())
 			}
-			stands(t, store, key)
+			resign(t, lead)
 		})
 	}
 }
 
-// Whoever leads, resigns cleanly beside a candidate of a version to come.
+// TestUnknownFormatEndsALeadership: a leader under whose hands the leader key
+// takes an unknown format steps down, and does not write over it.
+func TestUnknownFormatEndsALeadership(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		store := open(t, server)
+		lead := campaign(t, candidate(t, store, nil))
+		entry, _, err := store.Get(t.Context(), "election/test/tenure/leader")
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := driver.Txn{Ops: []driver.Op{driver.Put(entry.Key, []byte(newer), entry.Version)}}
+		if result, err := open(t, server).Commit(t.Context(), put); err != nil || !result.Applied {
+			t.Fatal(result.Applied, err)
+		}
+		<-lead.Context().Done()
+		if cause := context.Cause(lead.Context()); !errors.Is(cause, election.ErrLost) || !errors.Is(cause, backend.ErrFormat) {
+			t.Errorf("the leadership ended with %v, want ErrLost and ErrFormat", cause)
+		}
+		resign(t, lead)
+		if now, _, err := store.Get(t.Context(), entry.Key); err != nil || string(now.Value) != newer {
+			t.Errorf("the leader key is %s now, %v", now.Value, err)
+		}
+	})
+}
+
+// A leader resigns cleanly beside a candidate of a version to come.
 func TestResignBesideAnUnknownCandidate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
 		store := open(t, server)
 		lead := campaign(t, candidate(t, store, nil))
-		put(t, store, "queue/NONCE-1")
+		plant(t, open(t, server), "queue/NONCE-1")
 		resign(t, lead)
-		if n := ephemerals(server); n != 0 {
-			t.Errorf("%d keys are left", n)
+		if n := ephemerals(server); n != 1 {
+			t.Errorf("%d keys are left, want the unknown candidate's", n)
 		}
-		stands(t, store, "queue/NONCE-1")
 	})
 }

@@ -7,25 +7,24 @@ import (
 	"maps"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
-// Leader is who holds the office, as the store tells it. The zero Leader
-// stands for nobody.
+// Leader is the leader as the store shows it. The zero Leader says that no
+// process leads.
 type Leader struct {
 	ID   string
 	Term uint64
 	Meta map[string]string
 }
 
-// IsZero reports whether nobody leads.
+// IsZero reports whether no process leads.
 func (l Leader) IsZero() bool { return l.Term == 0 }
 
-// Leader asks the store who leads. If nobody does the error is ErrNoLeader. By
-// the time it returns it may be another. Other errors: backend.ErrUnavailable,
-// ErrDenied, ErrFormat, ErrClosed.
+// Leader reads the leader from the store. If no process leads the error is
+// ErrNoLeader. By the time it returns another process may lead. Other errors:
+// backend.ErrUnavailable, ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
-	read, err := e.store.Read(ctx, driver.Key(e.keys.office))
+	read, err := e.store.Read(ctx, backend.Key(e.keys.leader))
 	if err != nil {
 		return Leader{}, fmt.Errorf("election %q: %w", e.name, err)
 	}
@@ -39,19 +38,18 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 	return leader, nil
 }
 
-// Observe follows who leads: first who does now, then each change that it
-// gets to see. Nobody is reported too, as the zero Leader. It skips what comes
-// and goes faster than it is read, never the last. An office of a lower term
-// than was seen before, which only a restore of the store can bring, counts as
-// nobody's.
+// Observe yields the present leader, and then each change that it sees. The zero
+// Leader says that no process leads. Observe may skip leaders that come and go
+// quickly, never the last one. A leader with a lower term than was seen before,
+// which only a restore of the store can bring, counts as none.
 //
-// It ends when ctx does, with the cause as its last error, and goes on through
-// outages, silent while the store is away. Other last errors:
-// backend.ErrFormat, ErrClosed.
+// Observe ends when ctx does, with the cause as its last error. It continues
+// through outages, and yields nothing while the store is unavailable. Other last
+// errors: backend.ErrFormat, ErrClosed.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
 		fail := func(err error) { yield(Leader{}, fmt.Errorf("election %q: %w", e.name, err)) }
-		w, err := e.store.Watch(driver.Key(e.keys.office))
+		w, err := e.store.Watch(backend.Key(e.keys.leader))
 		if err != nil {
 			fail(err)
 			return
@@ -79,21 +77,24 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	}
 }
 
-// leaderOf returns whose the office is; zero if nobody's.
-func (e *Election) leaderOf(office []backend.Entry) (tenure, Leader, error) {
-	one, err := decodeOne[officeDocument](office)
-	if err != nil {
-		return tenure{}, Leader{}, err
+// leaderOf returns whose the leader key is; zero if it is nobody's.
+func (e *Election) leaderOf(entries []backend.Entry) (tenure, Leader, error) {
+	if len(entries) == 0 {
+		return tenure{}, Leader{}, nil
 	}
-	t, leader := e.holderOf(one)
+	key := parseLeader(entries[0])
+	if key.err != nil {
+		return tenure{}, Leader{}, key.err
+	}
+	t, leader := e.holderOf(key)
 	return t, leader, nil
 }
 
-// holderOf is leaderOf of an office that was read.
-func (e *Election) holderOf(office found[officeDocument]) (tenure, Leader) {
-	if !office.there || office.doc.Number < e.highest().Number {
+// holderOf is leaderOf of a leader key that was read.
+func (e *Election) holderOf(key leaderKey) (tenure, Leader) {
+	if key.doc.Number < e.highestSeen().Number || key.doc.Number == 0 {
 		return tenure{}, Leader{}
 	}
-	e.see(office.doc.tenure)
-	return office.doc.tenure, Leader{ID: office.doc.Holder, Term: office.doc.Number, Meta: maps.Clone(office.doc.Meta)}
+	e.see(key.doc.tenure)
+	return key.doc.tenure, Leader{ID: key.doc.Holder, Term: key.doc.Number, Meta: maps.Clone(key.doc.Meta)}
 }

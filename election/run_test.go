@@ -60,7 +60,7 @@ func TestRunCampaignsAgainAfterALossAndJoinsTheBodyFirst(t *testing.T) {
 			if len(terms) == 3 {
 				return nil
 			}
-			server.Delete("quorate/election/test/office")
+			server.Delete("quorate/election/test/tenure/leader")
 			<-ctx.Done()
 			if !errors.Is(context.Cause(ctx), election.ErrLost) {
 				t.Errorf("the body's context ended with %v, want ErrLost", context.Cause(ctx))
@@ -71,8 +71,9 @@ func TestRunCampaignsAgainAfterALossAndJoinsTheBodyFirst(t *testing.T) {
 		if err != nil || len(terms) != 3 || terms[0] >= terms[1] || terms[1] >= terms[2] {
 			t.Errorf("Run = %v, terms %v", err, terms)
 		}
-		if len(ended) != 3 || !errors.Is(ended[0].Body, errBody) || !errors.Is(ended[0].Cause, election.ErrLost) ||
-			ended[2].Body != nil || !errors.Is(ended[2].Cause, election.ErrResigned) || ended[2].Token != terms[2] {
+		if len(ended) != 3 || ended[0].Body != nil || !errors.Is(ended[0].Cause, election.ErrLost) ||
+			ended[2].Body != nil || !errors.Is(ended[2].Cause, election.ErrResigned) || ended[2].Token != terms[2] ||
+			ended[2].Kind != backend.KindElection || ended[2].Name != "test" {
 			t.Errorf("traced %+v", ended)
 		}
 	})
@@ -149,7 +150,7 @@ func TestCampaignAfterALossThatWasNotResigned(t *testing.T) {
 		server := memory.NewServer()
 		e := candidate(t, open(t, server), nil)
 		first := campaign(t, e)
-		server.Delete("quorate/election/test/office")
+		server.Delete("quorate/election/test/tenure/leader")
 		<-first.Context().Done()
 		second := campaign(t, e)
 		if second.Term() <= first.Term() {
@@ -302,19 +303,28 @@ func TestStoredDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 		lead := campaign(t, e)
+		other, err := election.New(open(t, server), "a/b", &election.Options{ID: "next"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		won := wins(t, other)
 		got := map[string]string{}
-		var nonce string
+		var nonce, next string
 		for _, entry := range server.Entries() {
-			if i := strings.Index(entry.Key, "queue/"); i >= 0 {
-				nonce = entry.Key[i+len("queue/"):]
+			if _, after, ok := strings.Cut(entry.Key, "queue/"); ok {
+				next = after
+			}
+			if name, ok := strings.CutSuffix(entry.Key, ".spare"); ok {
+				_, nonce, _ = strings.Cut(name, "~")
 			}
 			got[entry.Key] = string(entry.Value)
 		}
+		base := "quorate/election/a%2Fb/"
 		want := map[string]string{
-			"quorate/election/a%2Fb/queue/" + nonce:    `{"format":1,"holder":"me"}`,
-			"quorate/election/a%2Fb/office":            `{"format":1,"number":2,"nonce":"` + nonce + `","holder":"me","meta":{"k":"v"}}`,
-			"quorate/election/a%2Fb/term":              `{"format":1,"number":2,"nonce":"` + nonce + `","holder":"me","ttl_ms":10000,"clean":false}`,
-			"quorate/election/a%2Fb/tenure/2~" + nonce: `{"format":1,"holder":"me","ttl_ms":10000}`,
+			base + "queue/" + next:                `{"format":2,"holder":"next"}`,
+			base + "tenure/leader":                `{"format":2,"number":2,"nonce":"` + nonce + `","holder":"me","meta":{"k":"v"},"in_turn":false}`,
+			base + "tenure/2~" + nonce:            `{"format":2,"holder":"me","ttl_ms":10000,"clean":false}`,
+			base + "tenure/2~" + nonce + ".spare": `{"format":2,"holder":"me","ttl_ms":10000,"clean":false}`,
 		}
 		for key, value := range want {
 			if got[key] != value {
@@ -325,6 +335,7 @@ func TestStoredDocuments(t *testing.T) {
 			t.Errorf("%d keys, want %d: %v", len(got), len(want), got)
 		}
 		resign(t, lead)
+		resign(t, <-won)
 	})
 }
 
@@ -413,7 +424,7 @@ func TestOneUnderAnotherThatIsLost(t *testing.T) {
 		}
 		err = inner.Run(outer.Context(), func(ctx context.Context, _ *election.Leadership) error {
 			for _, e := range server.Entries() {
-				if strings.HasSuffix(e.Key, "/test/office") {
+				if strings.HasSuffix(e.Key, "/test/tenure/leader") {
 					server.Delete(e.Key)
 				}
 			}

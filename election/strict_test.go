@@ -46,7 +46,7 @@ func TestStrictHolderThatOnlyRenews(t *testing.T) {
 		old := campaign(t, candidate(t, store, strict))
 		d.deaf.Store(true)
 		for _, e := range server.Entries() {
-			if strings.Contains(e.Key, "/office") || strings.Contains(e.Key, "/queue/") {
+			if strings.Contains(e.Key, "/tenure/leader") || strings.Contains(e.Key, "/queue/") {
 				server.Delete(e.Key)
 			}
 		}

@@ -22,7 +22,7 @@ type afterRead struct {
 
 func (d *afterRead) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
 	read, err := d.Driver.Read(ctx, targets...)
-	if len(targets) > 3 { // a round, not a look at single keys
+	if targets[0].Dir && len(targets) == 2 { // a round of reads, not a look at single keys
 		if do := d.do.Swap(nil); do != nil {
 			(*do)()
 		}
@@ -30,11 +30,11 @@ func (d *afterRead) Read(ctx context.Context, targets ...driver.Target) ([][]dri
 	return read, err
 }
 
-// TestNumberOutlivesMarkAndTerm: the mark of a tenure is deleted by hand, and
-// the term, or the new mark, just when the holder has looked at it to step
-// down. Nobody but the holder knows the number then, and whoever is next has to
+// TestNumberOutlivesTwoMarks: the mark of a tenure is deleted by hand, and the
+// spare, or the mark that replaces it, just when the holder has looked at it to
+// step down. Nobody but the holder knows the number then, and whoever is next has to
 // take a higher one all the same.
-func TestNumberOutlivesMarkAndTerm(t *testing.T) {
+func TestNumberOutlivesTwoMarks(t *testing.T) {
 	for _, round := range []string{"first", "second"} {
 		t.Run(round, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { numberOutlives(t, round == "second") })
@@ -72,24 +72,24 @@ func numberOutlives(t *testing.T, second bool) {
 		t.Fatal(err)
 	}
 	lead := <-won
-	drop := func(what string) {
+	drop := func(spare bool) {
 		for _, entry := range server.Entries() {
-			if strings.HasPrefix(entry.Key, "quorate/election/test/"+what) {
+			if strings.Contains(entry.Key, "/tenure/3~") && strings.HasSuffix(entry.Key, ".spare") == spare {
 				server.Delete(entry.Key)
 			}
 		}
 	}
-	dropTerm := func() { drop("term") }
+	dropSpare := func() { drop(true) }
 	if second {
-		// The term goes in between too, but the holder has made it again.
-		dropTerm = func() {
-			drop("term")
-			again := func() { drop("term") }
+		// The mark that the holder made for the first goes as well.
+		dropSpare = func() {
+			drop(true)
+			again := func() { drop(false) }
 			d.do.Store(&again)
 		}
 	}
-	d.do.Store(&dropTerm)
-	drop("tenure/")
+	d.do.Store(&dropSpare)
+	drop(false)
 	<-lead.Context().Done()
 	if err := lead.Resign(t.Context()); err != nil {
 		t.Errorf("Resign: %v", err)

@@ -25,7 +25,7 @@ const leftSuffix = "~left"
 //	<id>~<nonce>       ephemeral, one per registration, its nonce never used again
 //	<id>~<nonce>~left  persistent, in place of an entry that was left
 func directory(name string) (string, error) {
-	base, err := backend.Key("membership", name)
+	base, err := backend.Path(backend.KindMembership, name)
 	return base + "/members", err
 }
 

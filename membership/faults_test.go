@@ -239,8 +239,8 @@ func TestRestore(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		o, all, joined := crowd(t, server, nil, "a", "b", "c")
 		backup := server.Snapshot()
-		s, _ := joined[0].Standing(t.Context())
-		if _, err := joined[0].Rejoin(t.Context(), s); err != nil {
+		s, _ := joined[0].Entry(t.Context())
+		if _, err := s.Replace(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if err := joined[1].Leave(t.Context()); err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // clearUp takes out of the store what a membership that has ended left there.
@@ -18,23 +17,23 @@ func (r *Registration) clearUp() {
 		r.failed = context.Cause(g.life)
 		return
 	}
-	what := "leaving membership " + g.name
+	const leave backend.Operation = "leave"
 	if errors.Is(context.Cause(r.life), ErrSuperseded) {
 		// The ID goes on, so there is a mark only if another entry of this
 		// incarnation may land. What is not deleted goes with the session.
 		ctx, cancel := joinContexts(g.life, session.Context())
 		defer cancel(nil)
 		if inDoubt != session {
-			_ = g.store.Retry(ctx, what, r.withdraw)
+			_ = g.store.Retry(ctx, g.subject(), leave, r.withdraw)
 			return
 		}
-		_ = g.store.Retry(ctx, what, func(ctx context.Context) error { return r.depart(ctx, 0) })
+		_ = g.store.Retry(ctx, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, 0) })
 		return
 	}
 	r.mu.Lock()
 	first := r.first
 	r.mu.Unlock()
-	r.failed = g.store.Retry(g.life, what, func(ctx context.Context) error { return r.depart(ctx, first) })
+	r.failed = g.store.Retry(g.life, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, first) })
 }
 
 // last returns the name of the entry that may be in the store. If there is
@@ -49,7 +48,7 @@ func (r *Registration) last() string {
 }
 
 func (r *Registration) withdraw(ctx context.Context) error {
-	_, err := r.group.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(r.key(r.last()), backend.Version{})}})
+	_, err := r.group.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(r.key(r.last()), backend.Version{})}})
 	return err
 }
 
@@ -60,7 +59,7 @@ func (r *Registration) withdraw(ctx context.Context) error {
 func (r *Registration) depart(ctx context.Context, since uint64) error {
 	key := r.key(r.last())
 	for {
-		read, err := r.group.store.Read(ctx, driver.Key(key), driver.Key(key+leftSuffix))
+		read, err := r.group.store.Read(ctx, backend.Key(key), backend.Key(key+leftSuffix))
 		if err != nil {
 			return err
 		}
@@ -68,11 +67,11 @@ func (r *Registration) depart(ctx context.Context, since uint64) error {
 			return nil
 		}
 		doc := leftDocument{ID: r.doc.ID, Incarnation: r.incarnation, Since: since}
-		ops := []driver.Op{driver.Create(key+leftSuffix, encode(doc))}
+		ops := []backend.Op{backend.Create(key+leftSuffix, encode(doc))}
 		if len(read[0]) > 0 {
-			ops = append(ops, driver.Delete(key, read[0][0].Version))
+			ops = append(ops, backend.Delete(key, read[0][0].Version))
 		}
-		result, err := r.group.store.Commit(ctx, driver.Txn{Ops: ops})
+		result, err := r.group.store.Commit(ctx, backend.Txn{Ops: ops})
 		if err != nil || result.Applied {
 			return err // in doubt: the Retry reads first
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // The errors of this package, beside those of package backend.
@@ -60,30 +59,31 @@ type Group struct {
 	running sync.WaitGroup
 	saves   chan struct{} // one token: a snapshot is due
 
-	mu      sync.Mutex
-	started bool
-	watcher *backend.Watcher
-	changed chan struct{} // closed when one of the following has changed
-	state   *state
-	roster  roster
-	synced  bool
-	number  uint64    // of the view: counts changes of its content
-	loaded  time.Time // as of when the snapshot is that was loaded
-	session *backend.Session
-	heard   time.Time // when the store was last known to answer
-	mine    map[string]*Registration
-	arrived []arrivals // of the last second
+	mu       sync.Mutex
+	started  bool
+	watcher  *backend.Watcher
+	claimant *backend.Claimant
+	changed  chan struct{} // closed when one of the following has changed
+	state    *state
+	roster   roster
+	synced   bool
+	number   uint64    // of the view: counts changes of its content
+	loaded   time.Time // as of when the snapshot is that was loaded
+	session  *backend.Session
+	heard    time.Time // when the store was last known to answer
+	mine     map[string]*Registration
+	arrived  []arrivals // of the last second
 }
 
 // New returns a Group. It does no I/O. Arguments that make no sense are
-// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Key.
+// backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Group, error) {
 	if store == nil {
 		return nil, fmt.Errorf("membership: %w: the store is nil", backend.ErrInvalid)
 	}
 	dir, err := directory(name)
 	if err == nil {
-		err = driver.CheckPath(store.Namespace() + "/" + dir)
+		err = store.CheckPath(dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("membership: %w", err)
@@ -103,6 +103,10 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 // Name returns the name of the group.
 func (g *Group) Name() string { return g.name }
 
+func (g *Group) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindMembership, Name: g.name}
+}
+
 // Store returns the Store that the group is kept in.
 func (g *Group) Store() *backend.Store { return g.store }
 
@@ -120,14 +124,15 @@ func (g *Group) start() {
 	if g.opts.SnapshotFile != "" {
 		g.load()
 	}
+	g.claimant = g.store.NewClaimant(g.dir, g.claims, nil)
 	var err error
-	if g.watcher, err = g.store.Watch(driver.Dir(g.dir)); err != nil {
+	if g.watcher, err = g.store.Watch(backend.Dir(g.dir)); err != nil {
 		g.end(err)
 		return
 	}
 	g.running.Go(g.follow)
 	g.running.Go(g.keepSession)
-	g.running.Go(g.sweep)
+	g.running.Go(g.expireMarks)
 	if g.opts.SnapshotFile != "" {
 		g.running.Go(g.save)
 	}
@@ -206,6 +211,9 @@ func (g *Group) Close() error {
 	g.end(backend.ErrClosed) // under the mutex: nothing is begun any more
 	g.mu.Unlock()
 	g.running.Wait()
+	if g.claimant != nil {
+		g.claimant.Close()
+	}
 	return errors.Join(errs...)
 }
 

@@ -186,8 +186,8 @@ func TestJoinUpdateLeave(t *testing.T) {
 		if !ok || m.Addr != "a:1" || m.Meta["v"] != "1" || m.Incarnation != r.Incarnation() || m.TTL != ttl || m.Held {
 			t.Errorf("Lookup = %+v, %t", m, ok)
 		}
-		if s, err := r.Standing(t.Context()); err != nil || s.Registration != m.Registration || !s.Session.Valid() {
-			t.Errorf("Standing = %+v, %v, the view shows %q", s, err, m.Registration)
+		if s, err := r.Entry(t.Context()); err != nil || s.Registration != m.Registration || !s.Session.Valid() {
+			t.Errorf("Entry = %+v, %v, the view shows %q", s, err, m.Registration)
 		}
 
 		if err := r.Update(t.Context(), map[string]string{"v": "2"}); err != nil {
@@ -368,14 +368,14 @@ func TestEntryDeletedByHand(t *testing.T) {
 		time.Sleep(time.Second)
 		seen := b.watch()
 		seen.take()
-		s, _ := r.Standing(t.Context())
+		s, _ := r.Entry(t.Context())
 		if !server.Delete("quorate/membership/g/members/" + s.Registration) {
 			t.Fatal("no such entry")
 		}
 		<-s.Context().Done()
-		next, err := r.Standing(t.Context())
+		next, err := r.Entry(t.Context())
 		if err != nil || next.Registration == s.Registration || next.Session != s.Session {
-			t.Errorf("Standing = %+v, %v", next, err)
+			t.Errorf("Entry = %+v, %v", next, err)
 		}
 		time.Sleep(2 * time.Second)
 		wantKeys(t, "afterwards", server, "a", "b", "c")
@@ -397,19 +397,19 @@ func TestSessionLost(t *testing.T) {
 		time.Sleep(time.Second)
 		seen := b.watch()
 		seen.take()
-		s, _ := r.Standing(t.Context())
+		s, _ := r.Entry(t.Context())
 		if !server.Expire(s.Session.ID()) {
 			t.Fatal("no such lease")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		seen.want(t, "meanwhile", "")
-		next, err := r.Standing(t.Context())
+		next, err := r.Entry(t.Context())
 		if err != nil || next.Session == s.Session {
-			t.Errorf("Standing = %+v, %v", next, err)
+			t.Errorf("Entry = %+v, %v", next, err)
 		}
 		if !errors.Is(context.Cause(s.Context()), backend.ErrSessionLost) || r.Context().Err() != nil {
-			t.Errorf("the standing ended with %v, the membership with %v", context.Cause(s.Context()), context.Cause(r.Context()))
+			t.Errorf("the entry ended with %v, the membership with %v", context.Cause(s.Context()), context.Cause(r.Context()))
 		}
 	})
 }
@@ -452,7 +452,7 @@ func TestCloseOfTheStoreEndsAll(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a := start(t, server, nil)
 		r := a.join("a")
-		s, _ := r.Standing(t.Context())
+		s, _ := r.Entry(t.Context())
 		seen := a.watch()
 		synctest.Wait()
 		if err := a.store.Close(); err != nil {
@@ -460,7 +460,7 @@ func TestCloseOfTheStoreEndsAll(t *testing.T) {
 		}
 		synctest.Wait()
 		for what, err := range map[string]error{
-			"the membership": context.Cause(r.Context()), "the standing": context.Cause(s.Context()), "the watch": seen.err,
+			"the membership": context.Cause(r.Context()), "the entry": context.Cause(s.Context()), "the watch": seen.err,
 			"Leave": r.Leave(t.Context()),
 		} {
 			if !errors.Is(err, backend.ErrClosed) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // maxMetaBytes bounds ID, Addr and Meta together.
@@ -30,28 +29,30 @@ type Registration struct {
 	end  context.CancelCauseFunc
 	done chan struct{} // closed when nothing is done for it any more
 
-	mu       sync.Mutex
-	changed  chan struct{} // closed when one of the following has changed
-	doc      entryDocument // what is to stand in the store
-	stored   uint64        // the update that is known to
-	standing *Standing     // nil while it is not registered
-	pending  string        // the name of an entry that is being created, or may be there
-	lastName string        // the name of the last one that was
-	session  *backend.Session
-	inDoubt  *backend.Session // a creation under it may land yet
-	first    uint64           // when the incarnation first came to the store, 0 if not known
-	sent     bool             // an entry may be in the store
-	failed   error            // why Leave could not be done
+	mu          sync.Mutex
+	changed     chan struct{}    // closed when one of the following has changed
+	doc         entryDocument    // what is to stand in the store
+	stored      uint64           // the update that is known to
+	entry       *Entry           // nil while it is not registered
+	pending     string           // the name of an entry that is being created, or may be there
+	lastName    string           // the name of the last one that was
+	lastSession *backend.Session // the session of that one
+	session     *backend.Session
+	inDoubt     *backend.Session // a creation under it may land yet
+	first       uint64           // when the incarnation first came to the store, 0 if not known
+	sent        bool             // an entry may be in the store
+	failed      error            // why Leave could not be done
 }
 
-// Standing is one entry of a Registration in the store, which goes with one
-// session. It is what package partition builds on.
-type Standing struct {
+// Entry is one entry of a Registration in the store, which goes with one
+// session. Package partition builds on it.
+type Entry struct {
 	// Registration names the entry: Member.Registration of the member.
 	Registration string
 	// Session owns the entry.
 	Session *backend.Session
 
+	owner   *Registration
 	key     string
 	since   uint64 // the number of the last state from before it
 	stood   time.Time
@@ -66,7 +67,7 @@ type Standing struct {
 
 // Context ends when the entry is gone, or is taken to be: when the session is
 // over, the entry was deleted by hand, or the membership has ended.
-func (s *Standing) Context() context.Context { return s.ctx }
+func (e *Entry) Context() context.Context { return e.ctx }
 
 // Join registers this process under m.ID and returns once that is done. It
 // waits as long as the store is away, until ctx ends; ctx does not bound the
@@ -89,7 +90,7 @@ func (g *Group) Join(ctx context.Context, m Member) (*Registration, error) {
 	if err := g.adopt(r); err != nil {
 		return nil, fmt.Errorf("membership %q: join: %w", g.name, err)
 	}
-	if _, err := r.Standing(ctx); err != nil {
+	if _, err := r.Entry(ctx); err != nil {
 		r.finish(err)
 		clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearTimeout)
 		defer cancel()
@@ -114,7 +115,7 @@ func (g *Group) newRegistration(m Member) (*Registration, error) {
 	r := &Registration{
 		group: g, id: id, incarnation: rand.Text(), done: make(chan struct{}), changed: make(chan struct{}),
 	}
-	if err := driver.CheckPath(g.store.Namespace() + "/" + r.key(r.newName()+leftSuffix)); err != nil {
+	if err := g.store.CheckPath(r.key(r.newName() + leftSuffix)); err != nil {
 		return nil, fmt.Errorf("the member's ID with the group's name: %w", err)
 	}
 	r.doc = entryDocument{ID: m.ID, Addr: m.Addr, Meta: maps.Clone(m.Meta), Incarnation: r.incarnation}
@@ -153,18 +154,18 @@ func (r *Registration) Incarnation() string { return r.incarnation }
 // session does not end it: the process registers again.
 func (r *Registration) Context() context.Context { return r.life }
 
-// Standing waits until the member is registered, which it is except between
+// Entry waits until the member is registered, which it is except between
 // the loss of a session and the return of the store, and returns its entry. It
 // ends early with ctx, as backend.ErrUnavailable with its cause, and with the
 // cause of Context's end.
-func (r *Registration) Standing(ctx context.Context) (*Standing, error) {
-	return r.standingOtherThan(ctx, nil)
+func (r *Registration) Entry(ctx context.Context) (*Entry, error) {
+	return r.entryOtherThan(ctx, nil)
 }
 
-func (r *Registration) standingOtherThan(ctx context.Context, old *Standing) (*Standing, error) {
+func (r *Registration) entryOtherThan(ctx context.Context, old *Entry) (*Entry, error) {
 	for {
 		r.mu.Lock()
-		s, changed := r.standing, r.changed
+		s, changed := r.entry, r.changed
 		r.mu.Unlock()
 		switch {
 		case r.life.Err() != nil:
@@ -181,15 +182,15 @@ func (r *Registration) standingOtherThan(ctx context.Context, old *Standing) (*S
 	}
 }
 
-// errRejoin ends a Standing that is to be replaced.
-var errRejoin = errors.New("replaced by another registration")
+// errReplaced ends an Entry that is to be replaced.
+var errReplaced = errors.New("replaced by another registration")
 
-// Rejoin replaces old by a new entry of another name, for whoever can no
-// longer tell what belongs to the old one, and waits for that as Standing does.
-// The views of others go on to show the member.
-func (r *Registration) Rejoin(ctx context.Context, old *Standing) (*Standing, error) {
-	old.end(errRejoin)
-	return r.standingOtherThan(ctx, old)
+// Replace replaces the entry by one of another name, for a caller that can no
+// longer tell what belongs to this one. It waits for the new entry as
+// Registration.Entry does. The views of others continue to show the member.
+func (e *Entry) Replace(ctx context.Context) (*Entry, error) {
+	e.end(errReplaced)
+	return e.owner.entryOtherThan(ctx, e)
 }
 
 // Update changes the member's Meta, in the views of others too: they see the

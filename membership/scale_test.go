@@ -81,7 +81,7 @@ func TestOutageOf300(t *testing.T) {
 			t.Errorf("a TTL after the return %d entries are there", len(got))
 		}
 		for _, r := range joined {
-			if s, err := r.Standing(t.Context()); err != nil || !s.Session.Valid() {
+			if s, err := r.Entry(t.Context()); err != nil || !s.Session.Valid() {
 				t.Errorf("%s: %+v, %v", r.ID(), s, err)
 			}
 		}

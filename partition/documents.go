@@ -23,7 +23,7 @@ type keys struct {
 }
 
 func newKeys(name string) (keys, error) {
-	base, err := backend.Key("partition", name)
+	base, err := backend.Path(backend.KindPartition, name)
 	return keys{plan: base + "/plan", line: base + "/line", claims: base + "/claims"}, err
 }
 

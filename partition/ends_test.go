@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/quorate/quorate/backend"
@@ -112,6 +113,38 @@ func TestBadInput(t *testing.T) {
 		}
 		if p.part.Name() != "p" || p.part.Slots() != partition.DefaultSlots || p.part.Slot("x") != partition.SlotOf("x", partition.DefaultSlots) {
 			s.t.Error("the partition does not know itself")
+		}
+	})
+}
+
+// Catches: a Partition that remembers every registration that ever ran in it,
+// where Run ends before the registration does.
+func TestEndedRegistrationsAreForgotten(t *testing.T) {
+	bubble(t, partition.Options{Slots: 2}, func(s *scene) {
+		p := s.open("a")
+		for range 5 {
+			reg, err := p.group.Join(s.t.Context(), membership.Member{ID: "b"})
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(s.t.Context())
+			done := make(chan error, 1)
+			go func() { done <- p.part.Run(ctx, reg, p.body) }()
+			time.Sleep(2 * time.Second)
+			cancel()
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				s.t.Errorf("Run = %v", err)
+			}
+			if registrations, used := p.part.Entered(); registrations != 1 || used != 0 {
+				s.t.Errorf("%d registrations are remembered and claims of %d are in use, want 1 and 0: it lives", registrations, used)
+			}
+			if err := reg.Leave(s.t.Context()); err != nil {
+				s.t.Error(err)
+			}
+			synctest.Wait()
+			if registrations, _ := p.part.Entered(); registrations != 0 {
+				s.t.Errorf("%d registrations are remembered after they ended", registrations)
+			}
 		}
 	})
 }

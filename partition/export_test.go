@@ -58,3 +58,11 @@ func ClaimsOf(e driver.Entry) (slots map[int]uint64, gaveUp map[int]bool, err er
 	}
 	return c.slots, c.gaveUp, nil
 }
+
+// Entered returns how many registrations a Partition remembers, and of how many
+// registrations it has claims in use.
+func (p *Partition) Entered() (registrations, used int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.entered), len(p.used)
+}

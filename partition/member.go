@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/trust"
 	"github.com/quorate/quorate/membership"
 )
@@ -34,7 +33,7 @@ var (
 // all that concerns the store; others run the bodies and wake it.
 type member struct {
 	*Partition
-	standing     *membership.Standing
+	entry        *membership.Entry
 	session      *backend.Session
 	registration string // the registration
 	key          string // of its claims
@@ -46,6 +45,7 @@ type member struct {
 	wakes        chan struct{}
 
 	// The following are serve's alone.
+	inDoubt   bool      // a creation of the claims may still be applied
 	own       written   // the claims as last known
 	sent      []written // on that version, with unknown outcome
 	writes    uint64
@@ -91,10 +91,10 @@ type reading struct {
 	mark    backend.Version // of its line, zero if that is not there
 }
 
-func newMember(caller context.Context, p *Partition, standing *membership.Standing, body func(context.Context, *Slot) error) *member {
+func newMember(caller context.Context, p *Partition, entry *membership.Entry, body func(context.Context, *Slot) error) *member {
 	return &member{
-		Partition: p, standing: standing, session: standing.Session,
-		registration: standing.Registration, key: p.keys.claimsOf(standing.Registration),
+		Partition: p, entry: entry, session: entry.Session,
+		registration: entry.Registration, key: p.keys.claimsOf(entry.Registration),
 		body: body, base: context.WithoutCancel(caller), caller: caller, wakes: make(chan struct{}, 1),
 		gaveUpAt: make(map[int]time.Time), missing: make(map[string]time.Time), slots: make(map[int]*Slot),
 	}
@@ -111,7 +111,8 @@ func (m *member) wake() {
 // serve shares the slots until the registration is over, and then returns nil
 // once nothing of it is left; an error is for good.
 func (m *member) serve(caller context.Context) error {
-	ctx := m.standing.Context()
+	ctx := m.entry.Context()
+	m.reserve()
 	err := m.create(ctx)
 	if err == nil {
 		helping, end := context.WithCancel(ctx)
@@ -134,7 +135,7 @@ func (m *member) serve(caller context.Context) error {
 		return overrun(orphans)
 	}
 	m.cleanUp()
-	m.retire(m.standing)
+	m.retire(m.inDoubt)
 	switch {
 	case errors.Is(err, errLeft):
 		return m.why
@@ -152,7 +153,7 @@ func (m *member) causeOf(err error) error {
 	if errors.Is(err, errLeft) {
 		return m.why
 	}
-	if cause := context.Cause(m.standing.Context()); cause != nil {
+	if cause := context.Cause(m.entry.Context()); cause != nil {
 		err = cause
 	}
 	return fmt.Errorf("%w: %w", ErrLost, err)
@@ -169,14 +170,15 @@ func (m *member) create(ctx context.Context) error {
 		slots: make(map[int]uint64), gaveUp: make(map[int]bool),
 	}
 	value := doc.encode()
-	return m.store.Retry(ctx, "claims of partition "+m.name, func(ctx context.Context) error {
-		result, err := m.store.Commit(ctx, driver.Txn{
-			Ops: []driver.Op{driver.CreateEphemeral(m.key, value)}, Lease: m.session.ID(),
+	return m.store.Retry(ctx, m.subject(), "create claims", func(ctx context.Context) error {
+		result, err := m.store.Commit(ctx, backend.Txn{
+			Ops: []backend.Op{backend.CreateEphemeral(m.key, value)}, Lease: m.session.ID(),
 		})
 		if err == nil && result.Applied {
 			m.own = written{value, result.Versions[0], doc}
 			return nil
 		}
+		m.inDoubt = m.inDoubt || errors.Is(err, backend.ErrIndeterminate)
 		if err != nil && (!errors.Is(err, backend.ErrIndeterminate) || ctx.Err() != nil) {
 			return err
 		}
@@ -199,7 +201,7 @@ func (m *member) loop(ctx context.Context) error {
 	m.arm(time.Now())
 	m.check(time.Now())
 	for {
-		if err := m.store.Retry(ctx, "partition "+m.name, m.round); err != nil {
+		if err := m.store.Retry(ctx, m.subject(), "reconcile", m.round); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -284,8 +286,8 @@ func (m *member) stopAll(cause error) {
 // must not stand when the next registration begins, nor for the rest of the
 // session. Where the session is over they go, or went, with it.
 func (m *member) cleanUp() {
-	_ = m.store.Retry(m.session.Context(), "release of all slots in partition "+m.name, func(ctx context.Context) error {
-		_, err := m.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Delete(m.key, backend.Version{})}})
+	_ = m.store.Retry(m.session.Context(), m.subject(), "release all slots", func(ctx context.Context) error {
+		_, err := m.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(m.key, backend.Version{})}})
 		return err
 	})
 }
@@ -313,7 +315,7 @@ func (m *member) help(ctx context.Context) {
 			m.wake()
 		}
 	})
-	w, err := m.store.Watch(driver.Key(m.key), driver.Key(m.keys.plan), driver.Dir(m.keys.line))
+	w, err := m.store.Watch(backend.Key(m.key), backend.Key(m.keys.plan), backend.Dir(m.keys.line))
 	if err != nil {
 		m.fail(ctx, err)
 		return

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/assign"
 )
 
@@ -22,7 +22,7 @@ type others struct {
 
 // list lists the claims.
 func (m *member) list(ctx context.Context) (*others, error) {
-	read, err := m.store.Read(ctx, driver.Dir(m.keys.claims))
+	read, err := m.store.Read(ctx, backend.Dir(m.keys.claims))
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (m *member) waitFor(ctx context.Context, registrations map[string]bool) {
 }
 
 func (m *member) watchClaims(ctx context.Context, key string) {
-	w, err := m.store.Watch(driver.Key(key))
+	w, err := m.store.Watch(backend.Key(key))
 	if err != nil {
 		m.fail(ctx, err)
 		return

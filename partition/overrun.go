@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // nag complains, from now until stop is called, each time that the body has not
@@ -39,11 +38,7 @@ func (s *Slot) complain(since time.Duration) {
 	cause := context.Cause(s.ctx)
 	s.member.store.Logger().Error("the body has not returned although its context has ended; the claim is kept, nobody else can run the slot",
 		"partition", s.member.name, "slot", s.number, "token", s.token, "for", since, "cause", cause)
-	if f := s.member.store.Trace().BodyOverran; f != nil {
-		trace := s.traced()
-		trace.Cause = cause
-		f(backend.BodyOverran{Ownership: trace, For: since})
-	}
+	s.trace.Overran(cause, since)
 }
 
 // overrun is the error of a Run that ends for bodies that do not return.
@@ -114,7 +109,7 @@ func (m *member) returned(s *Slot) {
 	last := orphan && m.orphans == 0
 	m.mu.Unlock()
 	if last {
-		m.retire(m.standing)
+		m.retire(true)
 	}
 	m.wake()
 }
@@ -123,8 +118,8 @@ func (m *member) returned(s *Slot) {
 // that the member leaves, unless it is expected back. Where the session is over
 // all claims went, or go, with it.
 func (m *member) abandon() {
-	err := m.store.Retry(m.session.Context(), "release of slots in partition "+m.name, func(ctx context.Context) error {
-		read, err := m.store.Read(ctx, driver.Key(m.key))
+	err := m.store.Retry(m.session.Context(), m.subject(), "release slots", func(ctx context.Context) error {
+		read, err := m.store.Read(ctx, backend.Key(m.key))
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,17 +68,34 @@ func TestOverrunIsReported(t *testing.T) {
 	bubble(t, partition.Options{Slots: 2, DrainTimeout: 5 * time.Second}, func(s *scene) {
 		var mu sync.Mutex
 		var said []backend.BodyOverran
+		var began []backend.Ownership
 		var logged bytes.Buffer
 		s.store = &backend.Options{
 			Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelError})),
-			Trace: &backend.Trace{BodyOverran: func(b backend.BodyOverran) {
-				mu.Lock()
-				defer mu.Unlock()
-				said = append(said, b)
-			}},
+			Trace: &backend.Trace{
+				OwnershipBegan: func(o backend.Ownership) {
+					mu.Lock()
+					defer mu.Unlock()
+					began = append(began, o)
+				},
+				BodyOverran: func(b backend.BodyOverran) {
+					mu.Lock()
+					defer mu.Unlock()
+					said = append(said, b)
+				},
+			},
 		}
 		a, back := s.startStubborn("a")
 		s.store = nil
+		mu.Lock()
+		var slots []int
+		for _, o := range began {
+			slots = append(slots, o.Slot)
+		}
+		mu.Unlock()
+		if slices.Sort(slots); !slices.Equal(slots, []int{0, 1}) {
+			s.t.Errorf("the slots that began are traced as %v", slots)
+		}
 		s.start("b")
 		time.Sleep(2 * time.Second)
 		a.putPlan("b", "a")
@@ -88,7 +106,7 @@ func TestOverrunIsReported(t *testing.T) {
 			s.t.Fatalf("it was reported %d times in 16 s", len(said))
 		}
 		for i, b := range said {
-			if want := time.Duration(i+1) * 5 * time.Second; b.For != want || b.Name != "p/0" || b.Kind != "partition" || !errors.Is(b.Cause, partition.ErrMoved) {
+			if want := time.Duration(i+1) * 5 * time.Second; b.For != want || b.Name != "p" || b.Slot != 0 || b.Kind != backend.KindPartition || !errors.Is(b.Cause, partition.ErrMoved) {
 				s.t.Errorf("reported is %+v after %v", b, want)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/membership"
 )
@@ -159,13 +158,13 @@ type Partition struct {
 	present  *plan  // the last that was read
 	running  map[*membership.Registration]bool
 	entered  map[*membership.Registration]string // the registration last used, even if Run has ended
-	past     map[string]*backend.Session         // keys of claims no longer in use, while they can come back
-	sweeping bool
+	used     map[string]bool                     // keys of claims in use
+	claimant *backend.Claimant                   // for them, nil before the first
 }
 
 // New returns a Partition of the work called name over the members of group. It
 // does no I/O. Arguments that make no sense are backend.ErrInvalid; name may be
-// any text of 1 to 100 bytes, see backend.Key.
+// any text of 1 to 100 bytes, see backend.Path.
 func New(group *membership.Group, name string, options *Options) (*Partition, error) {
 	if group == nil {
 		return nil, fmt.Errorf("partition: %w: the group is nil", backend.ErrInvalid)
@@ -176,7 +175,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 	}
 	k, err := newKeys(name)
 	if err == nil {
-		err = driver.CheckPath(group.Store().Namespace() + "/" + k.plan)
+		err = group.Store().CheckPath(k.plan)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("partition: %w", err)
@@ -185,7 +184,7 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 		store: group.Store(), group: group, name: name, keys: k, opts: opts, process: rand.Text(),
 		running: make(map[*membership.Registration]bool),
 		entered: make(map[*membership.Registration]string),
-		past:    make(map[string]*backend.Session),
+		used:    make(map[string]bool),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p, nil
@@ -193,6 +192,10 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 
 // Name returns the name of the partition.
 func (p *Partition) Name() string { return p.name }
+
+func (p *Partition) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindPartition, Name: p.name}
+}
 
 // Slots returns the number of slots.
 func (p *Partition) Slots() int { return p.opts.Slots }
@@ -222,14 +225,14 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 	return p.group.View().Lookup(id)
 }
 
-// Close ends what goes on in the background: Owner stays with the plan that it
-// knows, and claims of Runs that have ended are no longer looked for, should a
-// restore of the store bring them back. What Run does is not affected. Closing
-// the Store does it too.
+// Close ends what the Partition does in the background: Owner stays with the
+// plan that it knows. It does not affect Run. Closing the Store has the same
+// effect.
 func (p *Partition) Close() {
 	p.mu.Lock()
 	p.followed = true
 	p.end(backend.ErrClosed)
+	p.endClaimant()
 	p.mu.Unlock()
 	p.following.Wait()
 }
@@ -243,7 +246,7 @@ func (p *Partition) follow() {
 		return
 	}
 	p.followed = true
-	w, err := p.store.Watch(driver.Key(p.keys.plan))
+	w, err := p.store.Watch(backend.Key(p.keys.plan))
 	if err != nil {
 		return // the Store is closed
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/assign"
 )
 
@@ -38,25 +37,25 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 		m.looked(now, later)
 		return !m.leaving.IsZero(), nil
 	}
-	txn := driver.Txn{Unchanged: []driver.Condition{{Key: m.key, Version: m.own.version}}}
+	txn := backend.Txn{Unchanged: []backend.Condition{{Key: m.key, Version: m.own.version}}}
 	if line {
 		if ready, err := m.prepareLine(ctx); !ready {
 			return true, err
 		}
 		next.line = rand.Text()
-		txn.Ops = append(txn.Ops, driver.Create(m.keys.mark(next.line), encode(markDocument{Proposer: m.registration})))
+		txn.Ops = append(txn.Ops, backend.Create(m.keys.mark(next.line), encode(markDocument{Proposer: m.registration})))
 		for _, mark := range r.marks {
-			txn.Ops = append(txn.Ops, driver.Delete(mark.Key, mark.Version))
+			txn.Ops = append(txn.Ops, backend.Delete(mark.Key, mark.Version))
 		}
 	} else {
 		next.line = r.plan.line
-		txn.Unchanged = append(txn.Unchanged, driver.Condition{Key: m.keys.mark(next.line), Version: r.mark})
+		txn.Unchanged = append(txn.Unchanged, backend.Condition{Key: m.keys.mark(next.line), Version: r.mark})
 	}
 	value := next.encode(m.registration)
 	if r.there {
-		txn.Ops = append(txn.Ops, driver.Put(m.keys.plan, value, r.version))
+		txn.Ops = append(txn.Ops, backend.Put(m.keys.plan, value, r.version))
 	} else {
-		txn.Ops = append(txn.Ops, driver.Create(m.keys.plan, value))
+		txn.Ops = append(txn.Ops, backend.Create(m.keys.plan, value))
 	}
 	result, err := m.store.Commit(ctx, txn)
 	switch {
@@ -109,17 +108,17 @@ func anyPresent(seats []assign.Seat) bool {
 // prepareLine sees to it that there are marks for a new line to delete, and not
 // too many. It reports whether that was so when they were listed.
 func (m *member) prepareLine(ctx context.Context) (ready bool, err error) {
-	var ops []driver.Op
+	var ops []backend.Op
 	switch marks := m.read.marks; {
 	case len(marks) == 0:
-		ops = []driver.Op{driver.Create(m.keys.mark(rand.Text()), encode(markDocument{Proposer: m.registration}))}
+		ops = []backend.Op{backend.Create(m.keys.mark(rand.Text()), encode(markDocument{Proposer: m.registration}))}
 	case len(marks) > maxMarks:
-		for _, mark := range marks[maxMarks:min(len(marks), maxMarks+driver.MaxOps)] {
-			ops = append(ops, driver.Delete(mark.Key, mark.Version))
+		for _, mark := range marks[maxMarks:min(len(marks), maxMarks+backend.MaxOps)] {
+			ops = append(ops, backend.Delete(mark.Key, mark.Version))
 		}
 	default:
 		return true, nil
 	}
-	_, err = m.store.Commit(ctx, driver.Txn{Ops: ops})
+	_, err = m.store.Commit(ctx, backend.Txn{Ops: ops})
 	return false, err
 }

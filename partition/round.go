@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/trust"
 )
 
@@ -71,7 +70,7 @@ func (m *member) step(ctx context.Context) (again bool, err error) {
 // look reads the marks, then the plan and the own claims.
 func (m *member) look(ctx context.Context) error {
 	start, before := trust.Now(), m.highest()
-	read, err := m.store.Read(ctx, driver.Dir(m.keys.line), driver.Key(m.keys.plan), driver.Key(m.key))
+	read, err := m.store.Read(ctx, backend.Dir(m.keys.line), backend.Key(m.keys.plan), backend.Key(m.key))
 	if err != nil {
 		return err
 	}
@@ -257,14 +256,14 @@ func (m *member) update(ctx context.Context) (changed bool, err error) {
 
 // write puts the own claims, on conditions. If that is refused, or in doubt,
 // the next step reads what is there.
-func (m *member) write(ctx context.Context, next *claims, conditions ...driver.Condition) (applied bool, err error) {
+func (m *member) write(ctx context.Context, next *claims, conditions ...backend.Condition) (applied bool, err error) {
 	m.writes++
 	next.write, next.epoch = m.writes, max(next.epoch, m.highest().epoch)
 	w := written{value: next.encode(), claims: next}
 	m.sent = append(m.sent, w)
-	result, err := m.store.Commit(ctx, driver.Txn{
+	result, err := m.store.Commit(ctx, backend.Txn{
 		Unchanged: conditions,
-		Ops:       []driver.Op{driver.Put(m.key, w.value, m.own.version)},
+		Ops:       []backend.Op{backend.Put(m.key, w.value, m.own.version)},
 	})
 	switch {
 	case err != nil && errors.Is(err, backend.ErrIndeterminate):
@@ -336,8 +335,8 @@ func (m *member) claim(ctx context.Context, wanted []int, others *others) (claim
 		next.slots[k] = m.read.plan.Slots[k].Token
 	}
 	applied, err := m.write(ctx, next,
-		driver.Condition{Key: m.keys.plan, Version: m.read.version},
-		driver.Condition{Key: m.keys.mark(m.read.plan.line), Version: m.read.mark})
+		backend.Condition{Key: m.keys.plan, Version: m.read.version},
+		backend.Condition{Key: m.keys.mark(m.read.plan.line), Version: m.read.mark})
 	if applied {
 		m.beginOwned()
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -78,9 +77,6 @@ func (p *Partition) finish(reg *membership.Registration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.running, reg)
-	if reg.Context().Err() != nil {
-		delete(p.entered, reg)
-	}
 }
 
 // run is one member after the other, each with a registration of its own.
@@ -89,13 +85,13 @@ func (p *Partition) run(ctx context.Context, reg *membership.Registration, body 
 		return ended(ctx, err)
 	}
 	for {
-		standing, err := p.enter(ctx, reg)
+		entry, err := p.enter(ctx, reg)
 		if err != nil {
 			return ended(ctx, err)
 		}
-		err = p.checkKey(standing)
+		err = p.checkKey(entry)
 		if err == nil {
-			err = newMember(ctx, p, standing, body).serve(ctx)
+			err = newMember(ctx, p, entry, body).serve(ctx)
 		}
 		if err != nil {
 			return ended(ctx, err)
@@ -114,29 +110,38 @@ func ended(ctx context.Context, err error) error {
 
 // enter waits for a registration that was never used here: a claims key is
 // never created twice.
-func (p *Partition) enter(ctx context.Context, reg *membership.Registration) (*membership.Standing, error) {
-	standing, err := reg.Standing(ctx)
-	for err == nil && !p.use(reg, standing.Registration) {
-		standing, err = reg.Rejoin(ctx, standing)
+func (p *Partition) enter(ctx context.Context, reg *membership.Registration) (*membership.Entry, error) {
+	entry, err := reg.Entry(ctx)
+	for err == nil && !p.use(reg, entry.Registration) {
+		entry, err = entry.Replace(ctx)
 	}
-	return standing, err
+	return entry, err
 }
 
+// use reports whether a registration is used for the first time.
 func (p *Partition) use(reg *membership.Registration, registration string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.entered[reg] == registration {
+	last, known := p.entered[reg]
+	if last == registration {
 		return false
+	}
+	if !known {
+		context.AfterFunc(reg.Context(), func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			delete(p.entered, reg)
+		})
 	}
 	p.entered[reg] = registration
 	return true
 }
 
-func (p *Partition) checkKey(standing *membership.Standing) error {
-	if p.opts.Strict > 0 && standing.Session.TTL() > p.opts.Strict {
-		return fmt.Errorf("%w: Options.Strict is %v, less than the session's TTL of %v", backend.ErrInvalid, p.opts.Strict, standing.Session.TTL())
+func (p *Partition) checkKey(entry *membership.Entry) error {
+	if p.opts.Strict > 0 && entry.Session.TTL() > p.opts.Strict {
+		return fmt.Errorf("%w: Options.Strict is %v, less than the session's TTL of %v", backend.ErrInvalid, p.opts.Strict, entry.Session.TTL())
 	}
-	if err := driver.CheckPath(p.store.Namespace() + "/" + p.keys.claimsOf(standing.Registration)); err != nil {
+	if err := p.store.CheckPath(p.keys.claimsOf(entry.Registration)); err != nil {
 		return fmt.Errorf("the member's ID with the partition's name: %w", err)
 	}
 	return nil

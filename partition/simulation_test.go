@@ -32,7 +32,7 @@ const (
 // the library only what its users see. A seed that fails is printed; -seed runs
 // it again.
 func TestSimulation(t *testing.T) {
-	seeds.Run(t, 60, func(t *testing.T, seed uint64) {
+	seeds.Run(t, 2000, func(t *testing.T, seed uint64) {
 		t.Parallel()
 		simulate(t, seed)
 	})

@@ -18,7 +18,8 @@ type Slot struct {
 	number int
 	token  uint64
 	guard  backend.Guard
-	window *trust.Window // Strict only
+	window *trust.Window           // Strict only
+	trace  *backend.OwnershipTrace // set before the body is first called
 
 	held   context.Context // ends with the trust
 	lose   context.CancelCauseFunc
@@ -88,6 +89,7 @@ func (m *member) begin(k int, token uint64) {
 		defer letGo()
 		defer s.lose(nil)
 		defer unbind()
+		s.trace = m.store.TraceOwnership(m.subject(), k, token)
 		defer s.nag()()
 		s.own()
 	})
@@ -97,11 +99,7 @@ func (m *member) begin(k int, token uint64) {
 func (s *Slot) own() {
 	m := s.member
 	log := m.store.Logger().With("partition", m.name, "slot", s.number, "token", s.token)
-	trace := s.traced()
 	log.Debug("slot begins")
-	if f := m.store.Trace().OwnershipBegan; f != nil {
-		f(trace)
-	}
 	var err error
 	for failures := 0; s.ctx.Err() == nil; {
 		began := time.Now()
@@ -122,14 +120,7 @@ func (s *Slot) own() {
 		_ = pause(s.ctx, backoff(failures))
 	}
 	log.Debug("slot ends", "cause", context.Cause(s.ctx), "body", err)
-	if f := m.store.Trace().OwnershipEnded; f != nil {
-		trace.Cause, trace.Body = context.Cause(s.ctx), err
-		f(trace)
-	}
-}
-
-func (s *Slot) traced() backend.Ownership {
-	return backend.Ownership{Kind: "partition", Name: fmt.Sprintf("%s/%d", s.member.name, s.number), Token: s.token}
+	s.trace.End(context.Cause(s.ctx), err)
 }
 
 const (

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/assign"
 )
 
@@ -76,7 +76,7 @@ func (p *Partition) Status(ctx context.Context) (Status, error) {
 }
 
 func (p *Partition) status(ctx context.Context) (Status, error) {
-	read, err := p.store.Read(ctx, driver.Key(p.keys.plan), driver.Dir(p.keys.claims))
+	read, err := p.store.Read(ctx, backend.Key(p.keys.plan), backend.Dir(p.keys.claims))
 	if err != nil {
 		return Status{}, err
 	}
@@ -97,7 +97,7 @@ func (p *Partition) status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
-	slices.SortFunc(read[1], func(a, b driver.Entry) int { return cmp.Compare(a.Key, b.Key) })
+	slices.SortFunc(read[1], func(a, b backend.Entry) int { return cmp.Compare(a.Key, b.Key) })
 	for _, entry := range read[1] {
 		c, err := decodeClaims(entry)
 		if err != nil {

@@ -97,7 +97,7 @@ func TestStatusOfWhatCannotBeRead(t *testing.T) {
 		if got, err := other.Status(t.Context()); !errors.Is(err, backend.ErrInvalid) {
 			t.Errorf("with another number of slots: %+v, %v", got, err)
 		}
-		k, err := backend.Key("partition", "p", "claims", "x~1")
+		k, err := backend.Path("partition", "p", "claims", "x~1")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 )
 
 // Check is a question that Await asks until the answer is good, and Health
@@ -81,7 +80,7 @@ func Store(store *backend.Store) Check {
 		return Check{}
 	}
 	return Check{Name: "store of " + store.Namespace(), Func: func(ctx context.Context) error {
-		_, err := store.Read(ctx, driver.Key("awaited"))
+		_, err := store.Read(ctx, backend.Key("awaited"))
 		if isClosed(err) {
 			return Permanent(err)
 		}

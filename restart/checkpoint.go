@@ -30,13 +30,13 @@ type Checkpoint[T any] struct {
 }
 
 // NewCheckpoint returns the checkpoint of a name: any text of 1 to 100 bytes,
-// see backend.Key. It does no I/O. Arguments that make no sense are
+// see backend.Path. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid.
 func NewCheckpoint[T any](store *backend.Store, name string, options *CheckpointOptions[T]) (*Checkpoint[T], error) {
 	if store == nil {
 		return nil, fmt.Errorf("checkpoint: %w: the store is nil", backend.ErrInvalid)
 	}
-	key, err := backend.Key("checkpoint", name, "value")
+	key, err := backend.Path(backend.KindCheckpoint, name, "value")
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -52,6 +52,10 @@ func NewCheckpoint[T any](store *backend.Store, name string, options *Checkpoint
 
 // Name returns the name of the checkpoint.
 func (c *Checkpoint[T]) Name() string { return c.name }
+
+func (c *Checkpoint[T]) subject() backend.Subject {
+	return backend.Subject{Kind: backend.KindCheckpoint, Name: c.name}
+}
 
 // Claim takes the checkpoint over and returns the value saved last; the zero
 // value of T if none ever was. From then on every save of whoever claimed

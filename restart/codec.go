@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/document"
 )
 
@@ -14,7 +13,7 @@ const checkpointFormat = 1
 
 // maxProgress bounds a progress document: a commit may have MaxTxnBytes, and
 // the keys of the checkpoint and of its guards count.
-const maxProgress = driver.MaxTxnBytes - 8<<10
+const maxProgress = backend.MaxTxnBytes - 8<<10
 
 // CheckpointOptions are the options of a Checkpoint; nil stands for the
 // defaults.

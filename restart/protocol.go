@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/internal/document"
 )
 
@@ -47,7 +46,7 @@ func (c *Checkpoint[T]) read(ctx context.Context) (s stored, err error) {
 // was undone by a restore of the store.
 func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (value T, held *claim, err error) {
 	token := "" // of the last attempt
-	err = c.store.Retry(ctx, "claim of checkpoint "+c.name, func(ctx context.Context) error {
+	err = c.store.Retry(ctx, c.subject(), "claim", func(ctx context.Context) error {
 		for {
 			s, err := c.read(ctx)
 			if err != nil {
@@ -66,9 +65,9 @@ func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (valu
 			if err != nil {
 				return err
 			}
-			op := driver.Create(c.key, data)
+			op := backend.Create(c.key, data)
 			if s.there {
-				op = driver.Put(c.key, data, s.version)
+				op = backend.Put(c.key, data, s.version)
 			}
 			result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}}, guards...)
 			if err != nil {
@@ -103,7 +102,7 @@ func (c *Checkpoint[T]) save(ctx context.Context, h *claim, value json.RawMessag
 	}
 	h.seq++
 	known, doubt := true, false
-	err = c.store.Retry(ctx, "save of checkpoint "+c.name, func(ctx context.Context) error {
+	err = c.store.Retry(ctx, c.subject(), "save", func(ctx context.Context) error {
 		for {
 			if !known {
 				s, err := c.read(ctx)
@@ -119,7 +118,7 @@ func (c *Checkpoint[T]) save(ctx context.Context, h *claim, value json.RawMessag
 				}
 			}
 			known = false
-			result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{driver.Put(c.key, data, h.version)}}, h.guards...)
+			result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Put(c.key, data, h.version)}}, h.guards...)
 			doubt = doubt || errors.Is(err, backend.ErrIndeterminate)
 			if err != nil {
 				return err

@@ -13,21 +13,21 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// blocking returns how many blocking queries of targets, and of the bell, were
+// blocking returns how many blocking queries of targets, and of the prefix watcher, were
 // ever asked.
-func (f *fake) blocking() (own, bell int) {
+func (f *fake) blocking() (own, shared int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, a := range f.asked {
 		switch {
 		case !strings.Contains(a, "index="):
 		case strings.Contains(a, "keys="):
-			bell++
+			shared++
 		default:
 			own++
 		}
 	}
-	return own, bell
+	return own, shared
 }
 
 // setBlocking has blocking queries answered so.
@@ -46,12 +46,12 @@ func watchOnce(t *testing.T, f *fake, d *Driver, key string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	own, bell := f.blocking()
+	own, shared := f.blocking()
 	_ = d.Watch(ctx, driver.Key(key), func([]driver.Entry) {
 		go func() {
 			defer cancel()
 			for deadline := time.Now().Add(50 * time.Millisecond); time.Now().Before(deadline); {
-				if o, b := f.blocking(); o > own || b > bell {
+				if o, b := f.blocking(); o > own || b > shared {
 					return // it has begun to wait
 				}
 				time.Sleep(time.Millisecond)
@@ -73,8 +73,8 @@ func TestAbandonedQueriesCount(t *testing.T) {
 	for i := range 20 {
 		watchOnce(t, f, d, fmt.Sprintf("q/dir/%d", i%5))
 	}
-	if own, bell := f.blocking(); own > 3 || bell > 1 {
-		t.Errorf("%d blocking queries of keys and %d of the bell, want 3 and 1 at most", own, bell)
+	if own, shared := f.blocking(); own > 3 || shared > 1 {
+		t.Errorf("%d blocking queries of keys and %d of the prefix watcher, want 3 and 1 at most", own, shared)
 	}
 	d.queries.mu.Lock()
 	for i := range d.queries.abandoned {
@@ -109,9 +109,9 @@ func TestResetQueriesCount(t *testing.T) {
 		}
 	}
 	// A query on a connection that was used before is sent once more by net/http.
-	own, bell := f.blocking()
-	if own > 4+1 || bell < times-4 {
-		t.Errorf("%d blocking queries of keys and %d of the bell, want 4 and %d", own, bell, times-4)
+	own, shared := f.blocking()
+	if own > 4+1 || shared < times-4 {
+		t.Errorf("%d blocking queries of keys and %d of the prefix watcher, want 4 and %d", own, shared, times-4)
 	}
 }
 
@@ -128,14 +128,14 @@ func TestRefusedQueriesDoNotCount(t *testing.T) {
 			t.Fatalf("Watch = %v, want ErrUnavailable", err)
 		}
 	}
-	if own, bell := f.blocking(); own != times || bell > 0 {
-		t.Errorf("%d blocking queries of keys and %d of the bell, want %d and none", own, bell, times)
+	if own, shared := f.blocking(); own != times || shared > 0 {
+		t.Errorf("%d blocking queries of keys and %d of the prefix watcher, want %d and none", own, shared, times)
 	}
 }
 
-// TestGuestsComeToAQueryUnderWay: many watches that come one after the other
-// to the bell do not make it ask again, unless they are elsewhere.
-func TestGuestsComeToAQueryUnderWay(t *testing.T) {
+// TestSubscribersComeToAQueryUnderWay: many watches that come one after the other
+// to the prefix watcher do not make it ask again, unless they are elsewhere.
+func TestSubscribersComeToAQueryUnderWay(t *testing.T) {
 	f := newFake(t)
 	f.setBefore(func(w http.ResponseWriter, r *http.Request, body []byte) bool {
 		if r.URL.Path == "/v1/txn" {
@@ -164,9 +164,9 @@ func TestGuestsComeToAQueryUnderWay(t *testing.T) {
 	for i := range 20 {
 		watch(fmt.Sprintf("q/dir/%d", i))
 	}
-	_, bell := f.blocking()
-	if bell > 1 {
-		t.Errorf("the bell asked %d times", bell)
+	_, shared := f.blocking()
+	if shared > 1 {
+		t.Errorf("the prefix watcher asked %d times", shared)
 	}
 	watch("q/other/a")
 	for i := range 3 {
@@ -185,7 +185,7 @@ func TestGuestsComeToAQueryUnderWay(t *testing.T) {
 // server is silent, though no caller bounds them: the watches begin again, and
 // other calls have their turn.
 func TestSilentReadsOfWatches(t *testing.T) {
-	for queries, reads := range map[int]int64{1: 1, 64: maxCalls} { // behind the bell, and with a query each
+	for queries, reads := range map[int]int64{1: 1, 64: maxCalls} { // behind the prefix watcher, and with a query each
 		f := newFake(t)
 		var asked atomic.Int64
 		f.setBefore(func(_ http.ResponseWriter, r *http.Request, _ []byte) bool {

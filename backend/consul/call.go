@@ -72,8 +72,8 @@ func (d *Driver) watched(ctx context.Context, do func(ctx context.Context) error
 				if relief == nil {
 					return
 				}
-				if !d.queries.shed() {
-					d.bell.yield() // it queues again, behind this call
+				if !d.queries.lower() {
+					d.prefixes.yield() // it queues again, behind this call
 				}
 				relief.Reset(starving)
 			})
@@ -88,7 +88,7 @@ func (d *Driver) watched(ctx context.Context, do func(ctx context.Context) error
 	})
 	err := do(ctx)
 	stop()
-	d.health.note(err, d.queries.spare)
+	d.health.note(err, d.queries.mayRepeat)
 	return r, err
 }
 
@@ -105,7 +105,7 @@ type health struct {
 
 func (h *health) init() { h.next, h.recovered = context.WithCancel(context.Background()) }
 
-func (h *health) note(err error, spare func() bool) {
+func (h *health) note(err error, mayRepeat func() bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -114,7 +114,7 @@ func (h *health) note(err error, spare func() bool) {
 		h.failing = true
 	case h.failing:
 		h.failing = false
-		if spare() {
+		if mayRepeat() {
 			h.recovered()
 			h.init()
 		}

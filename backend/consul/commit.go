@@ -17,30 +17,31 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if err := txn.Check(); err != nil {
 		return driver.Result{}, err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
+	if err := driver.NotSent(ctx); err != nil {
 		return driver.Result{}, err
 	}
-	defer end()
 	m := d.indexes.mark()
-	if m.stale(txn) {
-		return d.refused(call, txn), nil
+	if !txn.OfGeneration(m.generation) {
+		return driver.Refused(ctx, txn, d.readTogether), nil
 	}
 	var reply *api.TxnResponse
+	var err error
 	ops := operations(txn)
 	if len(txn.Ops) == 0 {
-		reply, err = d.check(call, ops)
+		reply, err = d.check(ctx, ops)
 	} else {
-		reply, err = d.apply(call, ops)
+		reply, err = d.apply(ctx, ops)
 	}
 	switch {
 	case errors.Is(err, errRefused):
-		return d.refused(call, txn), nil
+		return driver.Refused(ctx, txn, d.readTogether), nil
 	case errors.Is(err, driver.ErrSessionLost):
-		d.lose(txn.Lease)
+		if l := d.forget(txn.Lease); l != nil {
+			l.lose()
+		}
 	}
 	if err != nil {
-		return driver.Result{}, d.ended(call, err)
+		return driver.Result{}, driver.Ended(ctx, err)
 	}
 	return d.applied(m, txn, reply)
 }
@@ -144,27 +145,4 @@ func (d *Driver) applied(m mark, txn driver.Txn, reply *api.TxnResponse) (driver
 		result.Versions[i] = driver.Version{Generation: m.generation, Number: index}
 	}
 	return result, nil
-}
-
-// refused is the result of a commit that was not applied: with what stands
-// there now, if that can be read.
-func (d *Driver) refused(ctx context.Context, txn driver.Txn) driver.Result {
-	targets := make([]driver.Target, 0, len(txn.Unchanged)+len(txn.Ops))
-	for _, c := range txn.Unchanged {
-		targets = append(targets, driver.Key(c.Key))
-	}
-	for _, op := range txn.Ops {
-		targets = append(targets, driver.Key(op.Key))
-	}
-	states, err := d.readTogether(ctx, targets)
-	if err != nil {
-		return driver.Result{}
-	}
-	current := make(map[string]driver.Entry, len(targets))
-	for _, entries := range states {
-		for _, e := range entries {
-			current[e.Key] = e
-		}
-	}
-	return driver.Result{Current: current}
 }

@@ -244,6 +244,24 @@ func TestNodeIsMissing(t *testing.T) {
 	}
 }
 
+// TestFailedRevoke: the Store revokes a session once. The driver must not keep
+// what could not be revoked.
+func TestFailedRevoke(t *testing.T) {
+	f, s := newFake(t), new(sessions)
+	f.setBefore(s.serve) // which knows nothing of /v1/session/destroy
+	d := f.open(t, nil, nil)
+	lease, err := d.Grant(t.Context(), 15*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lease.Revoke(t.Context()); !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("Revoke = %v, want ErrUnavailable", err)
+	}
+	if n := len(d.leases); n != 0 {
+		t.Errorf("the driver keeps %d leases", n)
+	}
+}
+
 // TestRenewals is about what an answer to a renewal proves.
 func TestRenewals(t *testing.T) {
 	const missing = http.StatusNotFound

@@ -29,11 +29,6 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl < time.Millisecond {
 		return nil, fmt.Errorf("%w: the TTL is %v", driver.ErrInvalid, ttl)
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
 	entry := &api.SessionEntry{
 		Name: "quorate",
 		Node: d.opts.Node,
@@ -45,12 +40,12 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		TTL:       ttl.String(),
 	}
 	var id string
-	_, err = d.watched(call, func(ctx context.Context) (err error) {
+	_, err := d.watched(ctx, func(ctx context.Context) (err error) {
 		id, _, err = d.client.Session().CreateNoChecks(entry, writing(ctx))
 		return err
 	})
 	if err != nil {
-		return nil, d.ended(call, d.notGranted(ttl, err))
+		return nil, driver.Ended(ctx, d.notGranted(ttl, err))
 	}
 	d.granted.Store(true)
 	l := &lease{d: d, id: id, ttl: ttl, lost: make(chan struct{})}
@@ -82,15 +77,20 @@ func (l *lease) ID() string            { return l.id }
 func (l *lease) TTL() time.Duration    { return l.ttl }
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// lose tells a lease's owner that it is gone.
-func (d *Driver) lose(id string) {
+// lose tells the lease's owner that it is gone.
+func (l *lease) lose() {
+	l.once.Do(func() { close(l.lost) })
+	l.d.forget(l.id)
+}
+
+// forget returns a lease that the driver does not keep any longer; nil if it
+// does not know it.
+func (d *Driver) forget(id string) *lease {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	l := d.leases[id]
 	delete(d.leases, id)
-	d.mu.Unlock()
-	if l != nil {
-		l.once.Do(func() { close(l.lost) })
-	}
+	return l
 }
 
 // Renew looks the session up linearizably and then renews it.
@@ -115,20 +115,15 @@ func (d *Driver) lose(id string) {
 // The session is lost only if a look-up, which waits for that, says so, and
 // then its keys are gone in the same step; nothing is left to be destroyed.
 func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer end()
 	select {
 	case <-l.lost: // and if a restore brings it back
 		return 0, fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	default:
 	}
-	if err := l.lookUp(call); err != nil {
-		return 0, l.d.ended(call, err)
+	if err := l.lookUp(ctx); err != nil {
+		return 0, driver.Ended(ctx, err)
 	}
-	_, err = l.d.watched(call, func(ctx context.Context) error {
+	_, err := l.d.watched(ctx, func(ctx context.Context) error {
 		// Session.Renew would do the same, but keeps a refusal's text.
 		var entries []*api.SessionEntry
 		_, err := l.d.client.Raw().Write("/v1/session/renew/"+l.id, nil, &entries, writing(ctx))
@@ -139,12 +134,12 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	case err == nil:
 		return l.ttl, nil
 	case errors.As(err, &status) && status.Code == http.StatusNotFound:
-		if err := l.lookUp(call); err != nil {
-			return 0, l.d.ended(call, err)
+		if err := l.lookUp(ctx); err != nil {
+			return 0, driver.Ended(ctx, err)
 		}
 		return 0, fmt.Errorf("%w: the session is there, but not known to all: %w", driver.ErrNotCounted, status)
 	default:
-		return 0, l.d.ended(call, classify(err, false, false))
+		return 0, driver.Ended(ctx, classify(err, false, false))
 	}
 }
 
@@ -155,7 +150,7 @@ func (l *lease) lookUp(ctx context.Context) error {
 	case err != nil:
 		return err
 	case !there:
-		l.d.lose(l.id)
+		l.lose()
 		return fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	}
 	return nil
@@ -180,27 +175,24 @@ func (l *lease) there(ctx context.Context) (there bool, _ error) {
 }
 
 // Revoke destroys the session and looks whether it is gone: a leader fresh in
-// office is content not to find what it does not know of yet.
+// office is content not to find what it does not know of yet. Whether or not
+// that succeeds, the driver does not keep the lease any longer.
 func (l *lease) Revoke(ctx context.Context) error {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
+	l.d.forget(l.id)
 	for range 2 {
-		_, err := l.d.watched(call, func(ctx context.Context) error {
+		_, err := l.d.watched(ctx, func(ctx context.Context) error {
 			_, err := l.d.client.Session().Destroy(l.id, writing(ctx))
 			return err
 		})
 		if err != nil {
-			return l.d.ended(call, classify(err, false, false))
+			return driver.Ended(ctx, classify(err, false, false))
 		}
-		there, err := l.there(call)
+		there, err := l.there(ctx)
 		if err != nil {
-			return l.d.ended(call, err)
+			return driver.Ended(ctx, err)
 		}
 		if !there {
-			l.d.lose(l.id)
+			l.lose()
 			return nil
 		}
 	}

@@ -82,28 +82,6 @@ func TestOperationsMean(t *testing.T) {
 	}
 }
 
-func TestCovers(t *testing.T) {
-	for _, c := range []struct {
-		target driver.Target
-		key    string
-		want   bool
-	}{
-		{driver.Key("a/b"), "a/b", true},
-		{driver.Key("a/b"), "a/bc", false},
-		{driver.Key("a/b"), "a/b/c", false},
-		{driver.Dir("a"), "a/b", true},
-		{driver.Dir("a"), "a", false},
-		{driver.Dir("a"), "a/b/c", false},
-		{driver.Dir("a"), "a/", false},   // a folder made in Consul's UI
-		{driver.Dir("a"), "a/b/", false}, // likewise
-		{driver.Dir("a"), "ab/c", false},
-	} {
-		if got := covers(c.target, c.key); got != c.want {
-			t.Errorf("covers(%v, %q) = %v, want %v", c.target, c.key, got, c.want)
-		}
-	}
-}
-
 func TestCommon(t *testing.T) {
 	for want, targets := range map[string][]driver.Target{
 		"":         {driver.Key("a"), driver.Key("b")},
@@ -124,7 +102,7 @@ func TestCommon(t *testing.T) {
 
 func TestIndexes(t *testing.T) {
 	began := 0
-	x := indexes{generation: 1, began: func() { began++ }}
+	x := indexes{began: func() { began++ }}
 	m := x.mark()
 	x.saw(m, 90)
 	if !x.table(m, 80) {
@@ -145,20 +123,5 @@ func TestIndexes(t *testing.T) {
 	}
 	if x.table(m, 300) {
 		t.Error("what was read in the generation before stands in this one")
-	}
-	old, fresh := driver.Version{Generation: 1, Number: 1}, driver.Version{Generation: 2, Number: 1}
-	for _, c := range []struct {
-		txn  driver.Txn
-		want bool
-	}{
-		{driver.Txn{Ops: []driver.Op{driver.Create("a", nil)}}, false},
-		{driver.Txn{Ops: []driver.Op{driver.Delete("a", driver.Version{})}}, false},
-		{driver.Txn{Ops: []driver.Op{driver.Put("a", nil, fresh)}}, false},
-		{driver.Txn{Ops: []driver.Op{driver.Put("a", nil, old)}}, true},
-		{driver.Txn{Unchanged: []driver.Condition{{Key: "a", Version: old}}}, true},
-	} {
-		if got := now.stale(c.txn); got != c.want {
-			t.Errorf("stale(%+v) = %v, want %v", c.txn, got, c.want)
-		}
 	}
 }

@@ -1,13 +1,10 @@
 package consul
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http/httptrace"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -28,14 +25,9 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	call, end, err := d.begin(ctx)
+	states, err := d.read(ctx, targets)
 	if err != nil {
-		return nil, err
-	}
-	defer end()
-	states, err := d.read(call, targets)
-	if err != nil {
-		return nil, d.ended(call, err)
+		return nil, driver.Ended(ctx, err)
 	}
 	entries := make([][]driver.Entry, len(states))
 	for i, s := range states {
@@ -219,7 +211,7 @@ func (d *Driver) entries(m mark, t driver.Target, pairs api.KVPairs) []driver.En
 	entries := make([]driver.Entry, 0, len(pairs))
 	for _, p := range pairs {
 		d.indexes.saw(m, p.ModifyIndex)
-		if !covers(t, p.Key) {
+		if !t.Covers(p.Key) {
 			continue
 		}
 		entries = append(entries, driver.Entry{
@@ -228,16 +220,6 @@ func (d *Driver) entries(m mark, t driver.Target, pairs api.KVPairs) []driver.En
 			Lease:   p.Session,
 		})
 	}
-	slices.SortFunc(entries, func(a, b driver.Entry) int { return cmp.Compare(a.Key, b.Key) })
+	driver.SortEntries(entries)
 	return entries
-}
-
-// covers reports whether key is t, or a direct child of it. A key that ends in
-// a slash, which Consul's own UI makes for a folder, is none.
-func covers(t driver.Target, key string) bool {
-	if !t.Dir {
-		return key == t.Path
-	}
-	rest, ok := strings.CutPrefix(key, t.Path+"/")
-	return ok && rest != "" && rest != nowhere[1:] && !strings.Contains(rest, "/")
 }

@@ -58,7 +58,7 @@ func pick(t driver.Target, pairs map[string]*api.KVPair) api.KVPairs {
 	}
 	var picked api.KVPairs
 	for _, p := range pairs {
-		if covers(t, p.Key) {
+		if t.Covers(p.Key) {
 			picked = append(picked, p)
 		}
 	}

@@ -1,11 +1,9 @@
 package consul
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -16,46 +14,20 @@ import (
 const maxPause = 20 * time.Millisecond
 
 // Watch waits with a blocking query of its own while there are not too many of
-// them, and behind the bell with others otherwise.
+// them, and shares that of the prefix watcher otherwise.
 func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	deliver := differing(changed)
-	if one, shed := d.queries.take(call); one != nil {
-		err := d.follow(shed, target, deliver)
-		d.queries.give(one)
-		if !errors.Is(context.Cause(shed), errShed) || call.Err() != nil {
-			return d.ended(call, err)
+	deliver := driver.Differing(changed)
+	if one, query := d.queries.acquire(ctx); one != nil {
+		err := d.follow(query, target, deliver)
+		d.queries.release(one)
+		if !errors.Is(context.Cause(query), errReclaimed) || ctx.Err() != nil {
+			return driver.Ended(ctx, err)
 		}
 	}
-	return d.ended(call, d.bell.follow(call, target, deliver))
-}
-
-// differing passes on only what differs from what it passed on last.
-func differing(changed func([]driver.Entry)) func([]driver.Entry) {
-	var last []driver.Entry
-	first := true
-	return func(entries []driver.Entry) {
-		if !first && slices.EqualFunc(last, entries, same) {
-			return
-		}
-		first, last = false, entries
-		own := slices.Clone(entries)
-		for i := range own {
-			own[i].Value = bytes.Clone(own[i].Value)
-		}
-		changed(own)
-	}
-}
-
-func same(a, b driver.Entry) bool {
-	return a.Key == b.Key && a.Version == b.Version && a.Created == b.Created && a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
+	return driver.Ended(ctx, d.prefixes.follow(ctx, target, deliver))
 }
 
 // follow watches target with blocking queries until one fails.

@@ -29,19 +29,27 @@ func CheckPath(path string) error {
 		return fmt.Errorf("%w: key of %d bytes, at most %d are allowed: it begins with %.40q", ErrInvalid, len(path), MaxKeyBytes, path)
 	}
 	for component := range strings.SplitSeq(path, "/") {
-		switch component {
-		case "":
-			return fmt.Errorf("%w: key %q has an empty component", ErrInvalid, path)
-		case ".", "..":
-			return fmt.Errorf("%w: key %q has a component %q", ErrInvalid, path, component)
-		}
-		for i := range len(component) {
-			if !KeyByte(component[i]) {
-				return fmt.Errorf("%w: key %q has the byte %q", ErrInvalid, path, component[i])
-			}
+		if wrong := checkComponent(component); wrong != "" {
+			return fmt.Errorf("%w: key %q has %s", ErrInvalid, path, wrong)
 		}
 	}
 	return nil
+}
+
+// checkComponent returns what is wrong with one component of a key, or "".
+func checkComponent(component string) string {
+	switch component {
+	case "":
+		return "an empty component"
+	case ".", "..":
+		return fmt.Sprintf("a component %q", component)
+	}
+	for i := range len(component) {
+		if !KeyByte(component[i]) {
+			return fmt.Sprintf("the byte %q", component[i])
+		}
+	}
+	return ""
 }
 
 // KeyByte reports whether c may stand in a component of a key.

@@ -5,7 +5,9 @@
 // The contract is the interface [Driver] and the clauses below. They are
 // normative: the primitives' safety rests on them and on nothing else about a
 // store. Each has a subtest of its name in the conformance suite
-// (package drivertest), which a driver must pass.
+// (package drivertest), which a driver must pass. This package also has what
+// every adapter needs to keep them: [Running], [Generation], [Differing],
+// [Refused], [Txn.OfGeneration], [Target.Covers], [NotSent] and [Ended].
 //
 // # Clauses
 //
@@ -27,8 +29,9 @@
 // [ErrSessionLost], [ErrDenied], [ErrTooLarge], [ErrInvalid], [ErrClosed]. The
 // store's own error stays reachable through errors.As. What is not known to be
 // unsent or refused is indeterminate. A call that ends because its context
-// did also wraps the context's error. A commit under way when the driver is
-// closed ends with [ErrClosed], and with [ErrIndeterminate] if it had been sent.
+// did also wraps the context's error. The Store ends the contexts of all calls
+// when it closes, and says [ErrClosed] to its callers itself. A driver returns
+// ErrClosed only when somebody closed the client under it.
 //
 // C5, order. Modified grows with every change of content, and Created orders
 // keys by their creation, store-wide; keys of one commit tie.
@@ -50,8 +53,11 @@
 // C9, contexts. Every call returns promptly after its context ends, whatever
 // the network does, a server that accepts and stays silent included.
 //
-// C10, close. Close returns by its context's end on a dead store too, and
-// leaks no goroutine and no connection.
+// C10, close. The Store calls Close once, after it has ended the contexts of all
+// calls and waited for them; no call begins after that. Close returns by its
+// context's end on a dead store too, also while a call has not returned. Once
+// all calls have returned, no goroutine and no connection of the driver is
+// left. [Running] does the counting.
 //
 // C11, equal values. A write of the bytes that stand there already may be no
 // change: it need not move Modified or wake a watch.
@@ -63,6 +69,8 @@
 // where a driver cannot be sure that the store's numbers go on (a new
 // connection, a revision that went back) it begins a new one, and a commit
 // with a Version of an older one is refused like any failed condition.
+// Driver.Generation announces it; what was read or written before may be gone
+// by then, or back. [Generation] does the counting.
 //
 // C13, ownership. A key's lease is fixed when it is created: a put neither
 // detaches it from its lease nor gives it one.

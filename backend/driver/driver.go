@@ -41,11 +41,18 @@ type Driver interface {
 	// failed may have left a lease behind, which holds no key and expires.
 	Grant(ctx context.Context, ttl time.Duration) (Lease, error)
 
+	// Generation returns the present generation (C12), and a channel that is
+	// closed when it ends. It does no I/O.
+	Generation() (number uint64, ended <-chan struct{})
+
 	// Close releases what the driver owns (C10), except that it does not end
-	// leases: what was not revoked is left to expire, since something may still
-	// run on the strength of it. It returns when ctx ends at the latest. Calls under way and
-	// later ones end with ErrClosed. A client that the user handed in stays
-	// open: it is the user's.
+	// leases: a lease that was not revoked is left to expire, since something
+	// may still run under it. A client that the user handed in stays open: it
+	// is the user's.
+	//
+	// The Store calls Close once. Before that it ends the contexts of all calls
+	// and waits for them; no call begins after that. A call that did not return
+	// in time may still be under way.
 	Close(ctx context.Context) error
 }
 
@@ -75,6 +82,14 @@ type Lease interface {
 	// gone. That may happen late, or never: nothing but time ends trust for
 	// certain.
 	Lost() <-chan struct{}
+}
+
+// Timed is a Driver whose renewals are valid for less than the TTL. backend.New
+// asks it whether the timing of a Store can work.
+type Timed interface {
+	// CheckTiming reports, as ErrInvalid, that a session of ttl cannot be kept
+	// by a Store that takes margin off each renewal.
+	CheckTiming(ttl, margin time.Duration) error
 }
 
 // Target is what a Read reads or a Watch watches: one key, or the direct

@@ -56,9 +56,24 @@ var closeBugs = map[string]bug{
 			return err
 		}}
 	}, "C10-close/idle C10-close/never-used"},
-	"Close closes nothing": {func() hooks {
-		return hooks{close: func(*broken, context.Context) error { return nil }}
-	}, "C04-errors/closed C10-close/idle C10-close/silence C10-close/mute C10-close/cut"},
+	"Close waits for calls": {func() hooks {
+		var calls driver.Running
+		return hooks{
+			read: func(b *broken, ctx context.Context, targets []driver.Target) ([][]driver.Entry, error) {
+				if calls.Enter() {
+					defer calls.Leave()
+				}
+				return b.Driver.Read(ctx, targets...)
+			},
+			close: func(b *broken, ctx context.Context) error {
+				_ = calls.Close(context.WithoutCancel(ctx))
+				return b.Driver.Close(ctx)
+			},
+		}
+	}, "C10-close/call-under-way"},
+	"a new generation is not announced": {func() hooks {
+		return hooks{ended: func(*broken) <-chan struct{} { return make(chan struct{}) }}
+	}, "C12-versions/restore"},
 	"a goroutine stays after Close": {func() hooks {
 		return hooks{close: func(b *broken, ctx context.Context) error {
 			leak(b)
@@ -74,11 +89,4 @@ var closeBugs = map[string]bug{
 			return all, err
 		}}
 	}, "C10-close/silence C10-close/mute"},
-	"calls under way outlive Close": {func() hooks {
-		return hooks{watch: func(b *broken, ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
-			_ = b.Driver.Watch(ctx, target, changed)
-			<-ctx.Done()
-			return ctx.Err()
-		}}
-	}, "C10-close/idle C10-close/silence"},
 }

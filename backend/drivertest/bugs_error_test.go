@@ -108,7 +108,7 @@ var errorBugs = map[string]bug{
 	"retry after an unknown outcome": {committing(func(b *broken, ctx context.Context, txn driver.Txn) (driver.Result, error) {
 		for {
 			result, err := b.Driver.Commit(ctx, txn)
-			if err == nil || ctx.Err() != nil || errors.Is(err, driver.ErrClosed) || errors.Is(err, driver.ErrInvalid) {
+			if err == nil || ctx.Err() != nil || errors.Is(err, driver.ErrInvalid) {
 				return result, err
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -121,7 +121,6 @@ var errorBugs = map[string]bug{
 		}
 		return result, err
 	}), "C04-errors/never-applied-twice C04-errors/indeterminate-when-muted C09-contexts/mute"},
-	"closed is unavailable":     {mistaken(driver.ErrClosed, driver.ErrUnavailable), "C04-errors/closed C10-close/idle C10-close/silence C10-close/mute C10-close/cut"},
 	"lost lease is unavailable": {mistaken(driver.ErrSessionLost, driver.ErrUnavailable), "C06-leases/kept-then-expires C07-dead-leases/expired C07-dead-leases/revoked C07-dead-leases/queued-while-cut"},
 	"driver never recovers": {func() hooks {
 		dead := false

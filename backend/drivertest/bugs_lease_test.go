@@ -69,7 +69,7 @@ var leaseBugs = map[string]bug{
 			go func() {
 				for b.end.Err() == nil {
 					_, err := l.Renew(b.end)
-					if errors.Is(err, driver.ErrSessionLost) || errors.Is(err, driver.ErrClosed) {
+					if errors.Is(err, driver.ErrSessionLost) {
 						return
 					}
 					time.Sleep(ttl / 4)

@@ -19,7 +19,6 @@ var errorChecks = []named{
 	{"indeterminate-when-muted", errMuted},
 	{"never-applied-twice", errTwice},
 	{"unsent-after-its-context", errUnsent},
-	{"closed", errClosed},
 }
 
 func errInvalid(s *suite) {
@@ -241,19 +240,5 @@ func errUnsent(s *suite) {
 		if m.name == "Commit" && errors.Is(err, driver.ErrUnavailable) {
 			s.absent(other, s.key("method-unsent"), "ErrUnavailable says that it never will be")
 		}
-	}
-}
-
-func errClosed(s *suite) {
-	d := s.open()
-	lease := s.grant(d)
-	if err := bounded(s.Context(), d.Close); err != nil {
-		s.Errorf("Close: %v", err)
-	}
-	for _, m := range s.methods(d, lease, "closed") {
-		s.wantError(m.name+" after Close", bounded(s.Context(), m.call), driver.ErrClosed)
-	}
-	if err := bounded(s.Context(), d.Close); err != nil {
-		s.Errorf("second Close: %v", err)
 	}
 }

@@ -3,11 +3,11 @@ package drivertest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"reflect"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,10 +20,12 @@ var closing = []named{
 	{"mute", func(s *suite) { closeUnder(s, s.env.Mute) }},
 	{"cut", func(s *suite) { closeUnder(s, s.env.Cut) }},
 	{"never-used", closeUnused},
+	{"call-under-way", closeUnderWay},
 }
 
-// closeUnder closes a driver with calls of every kind under way. Close must
-// return by its deadline, the calls must end, and no goroutine may stay.
+// closeUnder ends calls of every kind by their context, as the Store does, and
+// closes the driver. Close must return by its deadline, and no goroutine may
+// stay.
 func closeUnder(s *suite, disturb func(testing.TB, driver.Driver)) {
 	before := goroutines()
 	d := s.open()
@@ -31,56 +33,55 @@ func closeUnder(s *suite, disturb func(testing.TB, driver.Driver)) {
 	if disturb != nil {
 		disturb(s.TB, d)
 	}
-	results := make(chan outcome)
+	ended := s.endAll(s.underWay(d, lease, disturb != nil), true)
+	for _, o := range ended {
+		if disturb == nil && o.late < 0 {
+			s.Errorf("%s ended by itself: %v", o.method, o.err)
+		}
+	}
+	s.closeInTime(d)
+	s.noneLeft(d, before)
+	s.env.Heal(s.TB, d)
+}
+
+// underWay returns the calls that stay under way: on a store that answers only
+// the watches do.
+func (s *suite) underWay(d driver.Driver, lease driver.Lease, disturbed bool) []method {
 	var under []method
 	for _, m := range s.methods(d, lease, "closed") {
-		// On a store that answers only a watch is still under way.
-		if disturb != nil || strings.HasPrefix(m.name, "Watch") {
+		if disturbed || strings.HasPrefix(m.name, "Watch") {
 			under = append(under, m)
 		}
 	}
-	ctx, cancel := context.WithTimeout(s.Context(), 2*patience)
+	return under
+}
+
+// closeUnderWay closes a driver with calls under way that do not return, as the
+// Store does at its deadline. Close must not wait for them, and nothing may
+// stay once their context has ended.
+func closeUnderWay(s *suite) {
+	before := goroutines()
+	d := s.open()
+	lease := s.grant(d)
+	s.env.Silence(s.TB, d)
+	ctx, cancel := context.WithTimeout(s.Context(), patience)
 	defer cancel()
-	for _, m := range under {
-		go func() {
-			err := m.call(ctx)
-			select {
-			case results <- outcome{method: m.name, err: err}:
-			case <-ctx.Done():
-			}
-		}()
+	var calls sync.WaitGroup
+	for _, m := range s.underWay(d, lease, true) {
+		calls.Go(func() { _ = m.call(ctx) })
 	}
-	ended := map[string]error{}
-	// Time to be under way; on a cut connection calls may fail meanwhile.
-	timer := time.NewTimer(30 * pace)
-	defer timer.Stop()
-	for waiting := true; waiting; {
-		select {
-		case o := <-results:
-			ended[o.method] = o.err
-		case <-timer.C:
-			waiting = false
-		}
-	}
-	early := len(ended)
-	if disturb == nil && early > 0 {
-		s.Errorf("calls that ended by themselves: %v", ended)
-	}
+	pause(ctx, 30*pace) // time to be under way
 	s.closeInTime(d)
-	late := time.After(patience)
-	for len(ended) < len(under) {
-		select {
-		case o := <-results:
-			ended[o.method] = o.err
-			if !errors.Is(o.err, driver.ErrClosed) {
-				s.Errorf("%s under way when the driver was closed: %v, want ErrClosed", o.method, o.err)
-			}
-		case <-late:
-			s.Fatalf("%d of %d calls ended within %v after Close", len(ended), len(under), patience)
-		}
-	}
-	for _, m := range s.methods(d, lease, "after") {
-		s.wantError(m.name+" after Close", bounded(s.Context(), m.call), driver.ErrClosed)
+	cancel()
+	ended := make(chan struct{})
+	go func() {
+		calls.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		s.Fatalf("calls under way when the driver was closed have not returned %v after their context ended", patience)
 	}
 	s.noneLeft(d, before)
 	s.env.Heal(s.TB, d)
@@ -108,7 +109,7 @@ func (s *suite) closeInTime(d driver.Driver) {
 	defer cancel()
 	start := time.Now()
 	done := make(chan error, 1)
-	go func() { done <- d.Close(ctx) }()
+	go func() { done <- s.close(d, ctx) }()
 	select {
 	case err := <-done:
 		if took := time.Since(start); took > deadline+promptly {

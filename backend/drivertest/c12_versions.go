@@ -35,6 +35,10 @@ func versionsRestore(s *suite) {
 	d, other := s.open(), s.open()
 	key, mark := s.key("a"), s.key("mark-1")
 	kept := s.apply(d, driver.Create(key, []byte("0")))[0]
+	generation, ended := d.Generation()
+	if v := kept.Generation; v != generation {
+		s.Errorf("Generation is %d, a version that was just written has %d", generation, v)
+	}
 	restore := s.env.Snapshot(s.TB)
 	v := s.apply(d, driver.Put(key, []byte("before"), kept), driver.Create(mark, nil))
 	for i := range 30 { // so that revisions surely go back
@@ -43,6 +47,15 @@ func versionsRestore(s *suite) {
 	restore()
 	s.reach(d) // sees that revisions went back, if they did
 	s.reach(other)
+
+	select {
+	case <-ended:
+	default:
+		s.Error("the store went back, and the channel of the generation before is not closed")
+	}
+	if now, _ := d.Generation(); now <= generation {
+		s.Errorf("generation %d after the store went back, was %d", now, generation)
+	}
 
 	stale := func(what string, txn driver.Txn) {
 		before := s.there(other, key)

@@ -66,7 +66,7 @@ func Clauses() []Clause {
 			all = append(all, Clause{group.name + "/" + check.name, func(t testing.TB, env *Env) {
 				t.Helper()
 				requireHooks(t, env)
-				check.run(&suite{t, env})
+				check.run(&suite{TB: t, env: env})
 			}})
 		}
 	}

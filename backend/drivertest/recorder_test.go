@@ -114,6 +114,7 @@ type hooks struct {
 	commit func(b *broken, ctx context.Context, txn driver.Txn) (driver.Result, error)
 	watch  func(b *broken, ctx context.Context, target driver.Target, changed func([]driver.Entry)) error
 	grant  func(b *broken, ctx context.Context, ttl time.Duration) (driver.Lease, error)
+	ended  func(b *broken) <-chan struct{} // of the present generation
 	close  func(b *broken, ctx context.Context) error
 	id     func(l *lease) string
 	lost   func(l *lease) <-chan struct{}
@@ -159,6 +160,14 @@ func (b *broken) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		return nil, err
 	}
 	return &lease{l, b}, nil
+}
+
+func (b *broken) Generation() (uint64, <-chan struct{}) {
+	number, ended := b.Driver.Generation()
+	if b.hooks.ended != nil {
+		ended = b.hooks.ended(b)
+	}
+	return number, ended
 }
 
 func (b *broken) Close(ctx context.Context) error {

@@ -22,17 +22,18 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if err != nil {
 		return driver.Result{}, err
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return driver.Result{}, err
-	}
-	defer done()
+	ctx = requireLeader(ctx)
 	if l := d.known(id); l != nil && l.isLost() {
 		return driver.Result{}, fmt.Errorf("etcd commit: %w: lease %s is gone", driver.ErrSessionLost, txn.Lease)
 	}
 	start := d.history.now()
-	if !fresh(txn, start.generation) {
-		return d.refuse(ctx, txn), nil
+	if !txn.OfGeneration(start.generation) {
+		// The store went back since. The numbers may stand for something else
+		// by now, so they are not compared.
+		return driver.Refused(ctx, txn, func(ctx context.Context, targets []driver.Target) ([][]driver.Entry, error) {
+			s, err := d.read(ctx, targets)
+			return s.entries, err
+		}), nil
 	}
 	fate := maybeApplied
 	if len(txn.Ops) == 0 {
@@ -68,44 +69,6 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 		}
 	}
 	return result, nil
-}
-
-// refuse answers for a txn with a version from before the store went back.
-// Its number may stand for something else by now, so it is not compared.
-func (d *Driver) refuse(ctx context.Context, txn driver.Txn) driver.Result {
-	var targets []driver.Target
-	for _, c := range txn.Unchanged {
-		targets = append(targets, driver.Key(c.Key))
-	}
-	for _, op := range txn.Ops {
-		targets = append(targets, driver.Key(op.Key))
-	}
-	s, err := d.read(ctx, targets)
-	if err != nil {
-		return driver.Result{}
-	}
-	current := make(map[string]driver.Entry)
-	for _, entries := range s.entries {
-		for _, e := range entries {
-			current[e.Key] = e
-		}
-	}
-	return driver.Result{Current: current}
-}
-
-// fresh reports whether all versions in txn are of this generation.
-func fresh(txn driver.Txn, generation uint64) bool {
-	for _, c := range txn.Unchanged {
-		if c.Version.Generation != generation {
-			return false
-		}
-	}
-	for _, op := range txn.Ops {
-		if !op.Version.IsZero() && op.Version.Generation != generation {
-			return false
-		}
-	}
-	return true
 }
 
 // transaction builds the request, and returns the lease it names.

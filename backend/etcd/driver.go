@@ -44,6 +44,10 @@ func single(ctx context.Context, more ...grpc.CallOption) (context.Context, []gr
 	return ctx, append(append(more, answered), callOptions...), cancel
 }
 
+// requireLeader returns a context whose calls a server refuses while it knows of
+// no leader, which is sooner and clearer than to time out there.
+func requireLeader(ctx context.Context) context.Context { return clientv3.WithRequireLeader(ctx) }
+
 // Driver implements [driver.Driver] over an etcd client.
 type Driver struct {
 	conn    *grpc.ClientConn
@@ -54,16 +58,16 @@ type Driver struct {
 	history history
 	watches watchHub
 
-	// life ends, with the cause ErrClosed, when Close begins; it carries the
-	// wish to be refused by a server that knows of no leader.
+	// life ends, with the cause ErrClosed, when Close begins. A server that
+	// knows of no leader is to refuse what is asked with it.
 	life context.Context
 	end  context.CancelCauseFunc
 
-	mu      sync.Mutex
-	nudged  time.Time
-	closed  bool           // no further call begins
-	running sync.WaitGroup // calls and streams under way
-	leases  map[int64]*lease
+	running driver.Running // the watch streams
+
+	mu     sync.Mutex // guards nudged and leases
+	nudged time.Time
+	leases map[int64]*lease
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -86,51 +90,21 @@ func NewDriver(client *clientv3.Client) (*Driver, error) {
 		cluster: pb.NewClusterClient(conn),
 		leases:  make(map[int64]*lease),
 	}
-	d.life, d.end = context.WithCancelCause(clientv3.WithRequireLeader(context.Background()))
-	d.history.init()
+	d.life, d.end = context.WithCancelCause(requireLeader(context.Background()))
 	d.watches.init(d)
 	return d, nil
 }
 
-// Close ends all calls under way with ErrClosed and waits for them, until ctx
-// ends. Leases are left to expire.
+// Generation implements driver.Driver.
+func (d *Driver) Generation() (uint64, <-chan struct{}) { return d.history.generation.Present() }
+
+// Close ends the watch streams and waits for them. Leases are left to expire.
 func (d *Driver) Close(ctx context.Context) error {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
 	d.end(driver.ErrClosed)
-	done := make(chan struct{})
-	go func() {
-		d.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("etcd driver: calls are still under way: %w", context.Cause(ctx))
+	if err := d.running.Close(ctx); err != nil {
+		return fmt.Errorf("etcd driver: %w", err)
 	}
-}
-
-// begin opens a call, as join does; its context asks to be refused by a server
-// that knows of no leader, which is sooner and clearer than to time out there.
-func (d *Driver) begin(ctx context.Context) (_ context.Context, done func(), err error) {
-	return d.join(clientv3.WithRequireLeader(ctx))
-}
-
-// join returns a context that ends with the caller's and with the driver. The
-// caller must call done.
-func (d *Driver) join(ctx context.Context) (_ context.Context, done func(), err error) {
-	if !d.enter() {
-		return nil, nil, driver.ErrClosed
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(d.life, func() { cancel(driver.ErrClosed) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-		d.running.Done()
-	}, nil
+	return nil
 }
 
 // nudgeEvery is how often a client without a connection is told to try again.
@@ -145,7 +119,7 @@ func (d *Driver) nudge() {
 	}
 	d.mu.Lock()
 	now := time.Now()
-	due := !d.closed && now.Sub(d.nudged) >= nudgeEvery
+	due := d.life.Err() == nil && now.Sub(d.nudged) >= nudgeEvery
 	if due {
 		d.nudged = now
 	}
@@ -153,16 +127,4 @@ func (d *Driver) nudge() {
 	if due {
 		d.conn.ResetConnectBackoff()
 	}
-}
-
-// enter registers something that Close waits for; it reports false once the
-// driver is closed.
-func (d *Driver) enter() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return false
-	}
-	d.running.Add(1)
-	return true
 }

@@ -75,7 +75,7 @@ func TestNobodyThere(t *testing.T) {
 	}
 }
 
-func TestCovers(t *testing.T) {
+func TestBounds(t *testing.T) {
 	for _, c := range []struct {
 		target driver.Target
 		key    string
@@ -92,8 +92,8 @@ func TestCovers(t *testing.T) {
 		{driver.Dir("a/b"), "a/b.c", false},
 		{driver.Dir("a/b"), "x/a/b/c", false},
 	} {
-		if got := covers(c.target, c.key); got != c.want {
-			t.Errorf("covers(%v, %q) = %v", c.target, c.key, got)
+		if got := c.target.Covers(c.key); got != c.want {
+			t.Errorf("%v covers %q: %v", c.target, c.key, got)
 		}
 		key, end := bounds(c.target)
 		in := c.key == string(key)
@@ -167,7 +167,6 @@ func TestHistory(t *testing.T) {
 	}
 	newHistory := func() *history {
 		h := &history{}
-		h.init()
 		if g := h.note(h.now(), header(1, 100, 5)); g != 1 {
 			t.Fatalf("the first reply is of generation %d", g)
 		}
@@ -185,7 +184,7 @@ func TestHistory(t *testing.T) {
 		"another cluster, early": {header(2, 2, 2), 2},
 	} {
 		h := newHistory()
-		_, wentBack := h.watch()
+		_, wentBack := h.generation.Present()
 		if got := h.note(h.now(), c.header); got != c.want {
 			t.Errorf("%s: generation %d, want %d", name, got, c.want)
 		}
@@ -227,23 +226,5 @@ func TestHistory(t *testing.T) {
 	}
 	if m := h.now(); m.revision != 10 && m.revision != 11 || m.generation != 2 {
 		t.Errorf("after a restore the mark is %+v", m)
-	}
-}
-
-func TestFresh(t *testing.T) {
-	old, now := driver.Version{Generation: 1, Number: 7}, driver.Version{Generation: 2, Number: 7}
-	for _, txn := range []driver.Txn{
-		{Unchanged: []driver.Condition{{Key: "a", Version: old}}},
-		{Ops: []driver.Op{driver.Put("a", nil, now), driver.Delete("b", old)}},
-	} {
-		if fresh(txn, 2) {
-			t.Errorf("%v has a version of an older generation", txn)
-		}
-	}
-	if !fresh(driver.Txn{Unchanged: []driver.Condition{{Key: "a", Version: now}}, Ops: []driver.Op{driver.Create("b", nil)}}, 2) {
-		t.Error("a transaction of this generation is not fresh")
-	}
-	if !fresh(driver.Txn{Ops: []driver.Op{driver.Delete("b", driver.Version{})}}, 2) {
-		t.Error("a blind delete is not fresh")
 	}
 }

@@ -33,11 +33,7 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl <= 0 || ttl > maxTTL {
 		return nil, fmt.Errorf("%w: TTL of %v, it must be above zero and at most %v", driver.ErrInvalid, ttl, maxTTL)
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
+	ctx = requireLeader(ctx)
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	callCtx, opts, cancel := single(ctx)
 	defer cancel()
@@ -79,11 +75,7 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if l.isLost() {
 		return 0, fmt.Errorf("etcd renewal: %w: lease %s is gone", driver.ErrSessionLost, l.ID())
 	}
-	ctx, done, err := l.driver.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer done()
+	ctx = requireLeader(ctx)
 	// A renewal that took longer is of little use.
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
 	defer cancel()
@@ -142,13 +134,11 @@ func (d *Driver) term(ctx context.Context) (uint64, error) {
 }
 
 // Revoke ends the lease. It asks a second and a third server in time, too.
+// Whether or not that succeeds, the driver does not keep the lease any longer.
 func (l *lease) Revoke(ctx context.Context) error {
-	ctx, done, err := l.driver.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, err = hedged(ctx, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
+	l.driver.forget(l.id)
+	ctx = requireLeader(ctx)
+	_, err := hedged(ctx, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
 		ctx, opts, cancel := single(ctx)
 		defer cancel()
 		return l.driver.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: l.id}, opts...)
@@ -165,12 +155,14 @@ func (l *lease) Revoke(ctx context.Context) error {
 
 // lose notes that the store said that the lease is gone.
 func (l *lease) lose() {
-	l.once.Do(func() {
-		close(l.lost)
-		l.driver.mu.Lock()
-		defer l.driver.mu.Unlock()
-		delete(l.driver.leases, l.id)
-	})
+	l.once.Do(func() { close(l.lost) })
+	l.driver.forget(l.id)
+}
+
+func (d *Driver) forget(id int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.leases, id)
 }
 
 func (l *lease) isLost() bool {

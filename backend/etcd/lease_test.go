@@ -145,6 +145,20 @@ func TestLossIsLearnt(t *testing.T) {
 	}
 }
 
+// TestFailedRevoke: the Store revokes a session once. The driver must not keep
+// what could not be revoked.
+func TestFailedRevoke(t *testing.T) {
+	_, l := leaseServer{silent: func(string, int) bool { return true }}.start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := l.Revoke(ctx); !errors.Is(err, driver.ErrUnavailable) {
+		t.Errorf("Revoke = %v, want ErrUnavailable", err)
+	}
+	if n := len(l.driver.leases); n != 0 {
+		t.Errorf("the driver keeps %d leases", n)
+	}
+}
+
 func TestHedged(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

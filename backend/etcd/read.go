@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -24,11 +23,7 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
+	ctx = requireLeader(ctx)
 	read := make([][]driver.Entry, 0, len(targets))
 	for chunk := range slices.Chunk(targets, maxRanges) {
 		snapshot, err := d.read(ctx, chunk)
@@ -78,7 +73,7 @@ func (d *Driver) query(ctx context.Context, targets []driver.Target) (snapshot, 
 	for i, t := range targets {
 		s.entries[i] = []driver.Entry{}
 		for _, kv := range reply.GetResponses()[i].GetResponseRange().GetKvs() {
-			if covers(t, string(kv.Key)) {
+			if t.Covers(string(kv.Key)) {
 				s.entries[i] = append(s.entries[i], entry(kv, s.generation))
 			}
 		}
@@ -87,23 +82,13 @@ func (d *Driver) query(ctx context.Context, targets []driver.Target) (snapshot, 
 }
 
 // bounds returns the range of keys that holds the target. For a directory it
-// also holds what lies deeper, which etcd cannot leave out; see covers.
+// also holds what lies deeper, which etcd cannot leave out.
 func bounds(t driver.Target) (key, end []byte) {
 	if !t.Dir {
 		return []byte(t.Path), nil
 	}
 	prefix := t.Path + "/"
 	return []byte(prefix), []byte(clientv3.GetPrefixRangeEnd(prefix))
-}
-
-// covers reports whether key belongs to the target: is the key, or lies
-// directly in the directory.
-func covers(t driver.Target, key string) bool {
-	if !t.Dir {
-		return key == t.Path
-	}
-	name, found := strings.CutPrefix(key, t.Path+"/")
-	return found && name != "" && !strings.Contains(name, "/")
 }
 
 func rangeOp(key, end []byte) *pb.RequestOp {

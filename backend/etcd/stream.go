@@ -40,11 +40,11 @@ func (h *watchHub) subscribe(request *pb.WatchCreateRequest) (*subscription, err
 	defer h.mu.Unlock()
 	for {
 		if h.current == nil {
-			if !h.driver.enter() {
+			stream := newStream(h)
+			if !h.driver.running.Go(stream.run) {
 				return nil, driver.ErrClosed
 			}
-			h.current = newStream(h)
-			go h.current.run()
+			h.current = stream
 		}
 		if sub := h.current.add(request); sub != nil {
 			return sub, nil
@@ -91,7 +91,6 @@ func newStream(h *watchHub) *watchStream {
 
 // run opens the stream and hands out what comes from it until it ends.
 func (s *watchStream) run() {
-	defer s.hub.driver.running.Done()
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	defer s.cancel(nil)

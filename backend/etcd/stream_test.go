@@ -226,7 +226,7 @@ func TestWatchWentBack(t *testing.T) {
 	if err := within(t, "the end of the watch", ended); !errors.Is(err, driver.ErrUnavailable) {
 		t.Errorf("Watch = %v, want ErrUnavailable", err)
 	}
-	if g, _ := d.history.watch(); g != 2 {
+	if g, _ := d.Generation(); g != 2 {
 		t.Errorf("the generation is %d, want 2", g)
 	}
 	old := driver.Version{Generation: 1, Number: 7}

@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -24,11 +22,6 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	ctx, done, err := d.join(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	if err := d.watch(ctx, target, changed); err != nil {
 		return fmt.Errorf("etcd watch: %w", err)
 	}
@@ -42,7 +35,7 @@ const firstRead = 5 * time.Second
 // first reads what a watch waits for. It asks a second and a third server in
 // time when the first is silent.
 func (d *Driver) first(ctx context.Context, target driver.Target) (snapshot, error) {
-	reading, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), firstRead)
+	reading, cancel := context.WithTimeout(requireLeader(ctx), firstRead)
 	defer cancel()
 	s, err := hedged(reading, func(ctx context.Context) (snapshot, error) {
 		return d.query(ctx, []driver.Target{target})
@@ -58,12 +51,12 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 	if err != nil {
 		return err
 	}
-	generation, wentBack := d.history.watch()
+	generation, wentBack := d.Generation()
 	if generation != s.generation {
 		return errWentBack()
 	}
 	w := view{target: target, generation: s.generation, revision: s.revision, entries: s.entries[0]}
-	changed(w.clone())
+	changed(driver.CloneEntries(w.entries))
 	sub, err := d.subscribe(target, s.revision+1)
 	if err != nil {
 		return err
@@ -92,7 +85,7 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 			dirty = w.apply(reply.GetEvents()) || dirty
 		}
 		if dirty {
-			changed(w.clone())
+			changed(driver.CloneEntries(w.entries))
 		}
 		switch {
 		case err == nil:
@@ -142,7 +135,7 @@ type view struct {
 func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 	for _, event := range events {
 		key := string(event.Kv.Key)
-		if !covers(v.target, key) || event.Kv.ModRevision <= v.revision {
+		if !v.target.Covers(key) || event.Kv.ModRevision <= v.revision {
 			continue
 		}
 		changed = true
@@ -158,13 +151,4 @@ func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 		}
 	}
 	return changed
-}
-
-// clone returns a copy, values included: it is the receiver's from then on.
-func (v *view) clone() []driver.Entry {
-	entries := slices.Clone(v.entries)
-	for i := range entries {
-		entries[i].Value = bytes.Clone(entries[i].Value)
-	}
-	return entries
 }

@@ -49,17 +49,11 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 // later runs do after a while, unless the driver has closed by then. It reports
 // false if it has closed already.
 func (d *Driver) later(after time.Duration, do func()) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.life.Err() != nil {
-		return false
-	}
-	d.late.Go(func() {
+	return d.running.Go(func() {
 		if d.wait(d.life, after) == nil {
 			do()
 		}
 	})
-	return true
 }
 
 // Watch implements driver.Driver.
@@ -109,21 +103,11 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	return d.lease(granted), nil
 }
 
+// Generation implements driver.Driver.
+func (d *Driver) Generation() (uint64, <-chan struct{}) { return d.inner.Generation() }
+
 // Close implements driver.Driver. Nothing lands any more once it has returned.
 func (d *Driver) Close(ctx context.Context) error {
-	d.mu.Lock()
 	d.end()
-	d.mu.Unlock()
-	err := d.inner.Close(ctx)
-	done := make(chan struct{})
-	go func() {
-		d.late.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return err
-	case <-ctx.Done():
-		return errors.Join(err, context.Cause(ctx))
-	}
+	return errors.Join(d.running.Close(ctx), d.inner.Close(ctx))
 }

@@ -56,10 +56,10 @@ type Fault struct {
 
 // Driver is a driver that fails as it is told to.
 type Driver struct {
-	inner driver.Driver
-	life  context.Context
-	end   context.CancelFunc
-	late  sync.WaitGroup // what goes on after its caller has gone
+	inner   driver.Driver
+	life    context.Context
+	end     context.CancelFunc
+	running driver.Running // what continues after its caller has left
 
 	mu      sync.Mutex
 	rules   []*Rule
@@ -192,8 +192,6 @@ func (d *Driver) wait(ctx context.Context, delay time.Duration) error {
 		case <-timer.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-d.life.Done():
-			return driver.ErrClosed
 		}
 	}
 	d.mu.Lock()
@@ -204,8 +202,6 @@ func (d *Driver) wait(ctx context.Context, delay time.Duration) error {
 		case <-network:
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-d.life.Done():
-			return driver.ErrClosed
 		}
 	}
 	return nil

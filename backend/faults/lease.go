@@ -24,9 +24,8 @@ func (d *Driver) lease(granted driver.Lease) *lease {
 	l := &lease{Lease: granted, d: d, lost: make(chan struct{}), renewed: time.Now()}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.life.Err() == nil {
+	if d.running.Go(l.tend) {
 		d.leases[granted.ID()] = l
-		d.late.Go(l.tend)
 	}
 	return l
 }

@@ -34,7 +34,7 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 		versions := d.server.apply(txn)
 		for i := range versions {
 			if txn.Ops[i].Kind != driver.OpDelete {
-				versions[i].Generation = d.generation()
+				versions[i].Generation = d.generation.Now()
 			}
 		}
 		return driver.Result{Applied: true, Versions: versions}, nil
@@ -46,7 +46,7 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 func (d *Driver) holds(txn driver.Txn) bool {
 	at := func(key string, version driver.Version) bool {
 		n := d.server.keys[key]
-		return n != nil && version == driver.Version{Generation: d.generation(), Number: n.number}
+		return n != nil && version == driver.Version{Generation: d.generation.Now(), Number: n.number}
 	}
 	for _, c := range txn.Unchanged {
 		if !at(c.Key, c.Version) {
@@ -70,16 +70,10 @@ func (d *Driver) holds(txn driver.Txn) bool {
 // current returns the entries of all keys that txn names.
 func (d *Driver) current(txn driver.Txn) map[string]driver.Entry {
 	current := map[string]driver.Entry{}
-	add := func(key string) {
+	for _, key := range txn.Keys() {
 		for _, e := range d.stamped(d.server.read(driver.Key(key))) {
 			current[key] = e
 		}
-	}
-	for _, c := range txn.Unchanged {
-		add(c.Key)
-	}
-	for _, op := range txn.Ops {
-		add(op.Key)
 	}
 	return current
 }

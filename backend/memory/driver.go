@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,13 +12,11 @@ import (
 // can be disturbed (Cut, Silence, Mute, Depose, Heal). Its fields belong to the
 // server's mutex.
 type Driver struct {
-	server *Server
-	link   link
-	change chan struct{} // closed, and replaced, when link or closed changes
-	closed bool
-	resets uint64 // generations this driver's own connection began
-	base   uint64 // what server.resets was when the driver was made
-	stats  Stats
+	server     *Server
+	link       link
+	change     chan struct{} // closed, and replaced, when link changes
+	generation driver.Generation
+	stats      Stats
 }
 
 var _ driver.Driver = (*Driver)(nil)
@@ -29,32 +26,19 @@ var _ driver.Driver = (*Driver)(nil)
 func NewDriver(server *Server) *Driver {
 	server.mu.Lock()
 	defer server.mu.Unlock()
-	return &Driver{server: server, change: make(chan struct{}), base: server.resets}
+	d := &Driver{server: server, change: make(chan struct{})}
+	server.drivers[d] = struct{}{}
+	return d
 }
 
-// Read implements driver.Driver. All targets are read at one instant.
-func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
-	if err := driver.CheckTargets(targets...); err != nil {
-		return nil, err
-	}
-	return call(ctx, d, reads, driver.ErrUnavailable, func() ([][]driver.Entry, error) {
-		all := make([][]driver.Entry, len(targets))
-		for i, target := range targets {
-			all[i] = d.stamped(d.server.read(target))
-		}
-		return all, nil
-	})
-}
+// Generation implements driver.Driver.
+func (d *Driver) Generation() (uint64, <-chan struct{}) { return d.generation.Present() }
 
-// Close implements driver.Driver. It does not wait for anything. The driver's
-// leases are left to expire.
+// Close implements driver.Driver. The driver's leases are left to expire.
 func (d *Driver) Close(context.Context) error {
 	d.server.mu.Lock()
 	defer d.server.mu.Unlock()
-	if !d.closed {
-		d.closed = true
-		d.transition(d.link, nil)
-	}
+	delete(d.server.drivers, d)
 	return nil
 }
 
@@ -84,8 +68,6 @@ func call[T any](ctx context.Context, d *Driver, counter func(*Stats) *uint64, d
 // unsent says why a request cannot be sent at all, if it cannot.
 func (d *Driver) unsent(ctx context.Context) error {
 	switch {
-	case d.closed:
-		return driver.ErrClosed
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: not sent: %w", driver.ErrUnavailable, ctx.Err())
 	case d.server.down:
@@ -96,8 +78,8 @@ func (d *Driver) unsent(ctx context.Context) error {
 	return nil
 }
 
-// stall waits for a reply that does not come, until the caller or the driver
-// gives up or the connection changes.
+// stall waits for a reply that does not come, until the caller gives up or the
+// connection changes.
 func (d *Driver) stall(ctx context.Context, change <-chan struct{}, doubt error) error {
 	timer := time.NewTimer(Patience)
 	defer timer.Stop()
@@ -107,27 +89,6 @@ func (d *Driver) stall(ctx context.Context, change <-chan struct{}, doubt error)
 	case <-timer.C:
 		return fmt.Errorf("%w: no reply within %v", doubt, Patience)
 	case <-change:
-	}
-	d.server.mu.Lock()
-	defer d.server.mu.Unlock()
-	if !d.closed {
 		return fmt.Errorf("%w: the connection was lost before the reply", doubt)
 	}
-	if errors.Is(doubt, driver.ErrIndeterminate) {
-		return fmt.Errorf("%w: %w", doubt, driver.ErrClosed)
-	}
-	return driver.ErrClosed
-}
-
-// generation is what the driver's versions carry now.
-func (d *Driver) generation() uint64 {
-	return 1 + d.resets + d.server.resets - d.base
-}
-
-// stamped adds the driver's generation to what the server read.
-func (d *Driver) stamped(entries []driver.Entry) []driver.Entry {
-	for i := range entries {
-		entries[i].Version.Generation = d.generation()
-	}
-	return entries
 }

@@ -14,7 +14,7 @@ import (
 // announce is a part of a service of yours: it keeps a key in the store for as
 // long as this process is there, and announces it anew after a lost session.
 func announce(ctx context.Context, store *backend.Store, key string) error {
-	return store.Retry(ctx, "announce "+key, func(ctx context.Context) error {
+	return store.Retry(ctx, backend.Subject{Kind: "announcement", Name: key}, "announce", func(ctx context.Context) error {
 		for {
 			session, err := store.Session(ctx)
 			if err != nil {

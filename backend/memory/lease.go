@@ -135,7 +135,7 @@ func (s *Server) end(g *grant) {
 
 // notice tells the client that the lease is gone, if it can hear it.
 func (l *lease) notice() {
-	if d := l.driver; d.link == up && !d.closed && !d.server.down {
+	if d := l.driver; d.link == up && !d.server.down {
 		l.tell()
 	}
 }

@@ -55,11 +55,11 @@ func (d *Driver) Heal() { d.set(up, nil) }
 func (d *Driver) set(l link, failed error) {
 	d.server.mu.Lock()
 	defer d.server.mu.Unlock()
-	if d.link == l || d.closed {
+	if d.link == l {
 		return
 	}
 	if l == cut {
-		d.resets++
+		d.generation.Next()
 	}
 	d.transition(l, failed)
 }

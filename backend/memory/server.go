@@ -25,8 +25,8 @@ type Server struct {
 	listed  map[string][]*node
 	leases  map[string]*grant
 	watches map[driver.Target]map[*watch]struct{}
-	granted uint64 // leases so far; not undone by a restore, so that no id repeats
-	resets  uint64 // generations so far, for all drivers
+	granted uint64               // leases so far; not undone by a restore, so that no id repeats
+	drivers map[*Driver]struct{} // those that are not closed
 	down    bool
 	stats   Stats
 }
@@ -49,6 +49,7 @@ func NewServer() *Server {
 		listed:   map[string][]*node{},
 		leases:   map[string]*grant{},
 		watches:  map[driver.Target]map[*watch]struct{}{},
+		drivers:  map[*Driver]struct{}{},
 	}
 }
 
@@ -62,7 +63,7 @@ func (s *Server) Entries() []driver.Entry {
 	for _, n := range s.keys {
 		entries = append(entries, n.entry())
 	}
-	sortEntries(entries)
+	driver.SortEntries(entries)
 	return entries
 }
 
@@ -97,7 +98,7 @@ func (s *Server) SetDown(down bool) {
 		}
 		return
 	}
-	s.resets++
+	s.reset()
 	for _, g := range s.leases {
 		g.timer.Stop()
 	}
@@ -165,8 +166,11 @@ func (n *node) entry() driver.Entry {
 	}
 }
 
-func sortEntries(entries []driver.Entry) {
-	slices.SortFunc(entries, func(a, b driver.Entry) int { return cmp.Compare(a.Key, b.Key) })
+// reset begins a new generation for every driver.
+func (s *Server) reset() {
+	for d := range s.drivers {
+		d.generation.Next()
+	}
 }
 
 // parent returns the directory that a key or a directory lies in, empty at the

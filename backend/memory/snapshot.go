@@ -55,7 +55,7 @@ func (s *Server) replace(b *Snapshot) {
 	s.keys = map[string]*node{}
 	s.children = map[string]map[string]*node{}
 	s.listed = map[string][]*node{}
-	s.resets++
+	s.reset()
 	s.revision = b.revision
 	for _, l := range b.leases {
 		s.begin(l)

@@ -81,8 +81,6 @@ func (w *watch) next(ctx context.Context, target driver.Target) (entries []drive
 	default:
 	}
 	switch {
-	case d.closed:
-		return nil, false, driver.ErrClosed
 	case ctx.Err() != nil:
 		return nil, false, fmt.Errorf("%w: watch ended: %w", driver.ErrUnavailable, ctx.Err())
 	case w.failed != nil:

@@ -113,7 +113,6 @@ func TestStandbyConnection(t *testing.T) {
 			t.Fatalf("Commit = %v", err)
 		}
 	}
-	d.running.Wait()
 	if _, opened := f.counts(); opened != 2 {
 		t.Errorf("%d connections for two statements, want two", opened)
 	}

@@ -65,13 +65,17 @@ func drop(conn *pgx.Conn) {
 // a statement that waits for a lock or a standby would hold a connection of the
 // server's, and land late.
 func (d *Driver) abandon(conn *pgxpool.Conn) {
-	d.running.Go(func() {
+	end := func() {
 		defer conn.Release()
 		ctx, cancel := context.WithTimeout(d.life, cancelTimeout)
 		defer cancel()
 		_ = conn.Conn().PgConn().CancelRequest(ctx)
 		drop(conn.Conn())
-	})
+	}
+	if !d.running.Go(end) {
+		drop(conn.Conn())
+		conn.Release()
+	}
 }
 
 // exchange sends a statement and reads all of the answer. It speaks the

@@ -33,7 +33,9 @@ func Check(ctx context.Context, pool *pgxpool.Pool, options *Options) error {
 	if err == nil && len(rows) != 1 {
 		err = errEmptyAnswer
 	}
-	d.running.Wait()
+	if gone := d.Close(ctx); err == nil {
+		err = gone
+	}
 	if err != nil {
 		return fmt.Errorf("checking the server: %w", classify(ctx, err, false))
 	}

@@ -57,12 +57,12 @@ func classify(ctx context.Context, err error, writes bool) error {
 		case codeNoSchema, codeNoFunction, codeNoTable:
 			return fmt.Errorf("%w: the schema is not there, or of another version (see postgres.Migrate): %w", driver.ErrUnavailable, err)
 		}
-		return ended(ctx, fmt.Errorf("%w: %w", driver.ErrUnavailable, err))
+		return driver.Ended(ctx, fmt.Errorf("%w: %w", driver.ErrUnavailable, err))
 	}
 	if writes && !errors.Is(err, errUnsent) {
-		return ended(ctx, fmt.Errorf("%w: %w", driver.ErrIndeterminate, err))
+		return driver.Ended(ctx, fmt.Errorf("%w: %w", driver.ErrIndeterminate, err))
 	}
-	return ended(ctx, fmt.Errorf("%w: %w", driver.ErrUnavailable, err))
+	return driver.Ended(ctx, fmt.Errorf("%w: %w", driver.ErrUnavailable, err))
 }
 
 // denial returns the error with which the server refused a connection or a

@@ -33,11 +33,6 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if txn.Lease != "" && !leaseName.MatchString(txn.Lease) {
 		return driver.Result{}, fmt.Errorf("%w: %q is no lease of this store's", driver.ErrInvalid, txn.Lease)
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return driver.Result{}, err
-	}
-	defer done()
 	if l := d.known(txn.Lease); l != nil && l.isLost() {
 		return driver.Result{}, fmt.Errorf("postgres commit: %w: lease %s is gone", driver.ErrSessionLost, txn.Lease)
 	}

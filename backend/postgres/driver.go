@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -22,10 +21,9 @@ type Driver struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	running sync.WaitGroup // calls, and what they started
+	running driver.Running // the hub, and the ends of abandoned statements
 
 	mu     sync.Mutex // guards what follows
-	closed bool       // no further call begins
 	leases map[string]*lease
 	hub    *hub // nil while nothing is watched
 }
@@ -44,61 +42,18 @@ func NewDriver(pool *pgxpool.Pool, options *Options) (*Driver, error) {
 	}
 	d := &Driver{pool: pool, opts: opts, leases: make(map[string]*lease)}
 	d.life, d.end = context.WithCancelCause(context.Background())
-	d.history.mark.generation = 1
 	return d, nil
 }
 
-// Close ends all calls under way with ErrClosed and waits for them, until ctx
-// ends. Leases are left to expire.
+// Generation implements driver.Driver.
+func (d *Driver) Generation() (uint64, <-chan struct{}) { return d.history.generation.Present() }
+
+// Close ends what runs beside the calls and waits for it. Leases are left to
+// expire.
 func (d *Driver) Close(ctx context.Context) error {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
 	d.end(driver.ErrClosed)
-	done := make(chan struct{})
-	go func() {
-		d.running.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("postgres driver: calls are still under way: %w", context.Cause(ctx))
+	if err := d.running.Close(ctx); err != nil {
+		return fmt.Errorf("postgres driver: %w", err)
 	}
-}
-
-// begin opens a call: its context ends with the caller's and with the driver.
-// The caller must call done.
-func (d *Driver) begin(ctx context.Context) (_ context.Context, done func(), err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return nil, nil, driver.ErrClosed
-	}
-	d.running.Add(1)
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(d.life, func() { cancel(driver.ErrClosed) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-		d.running.Done()
-	}, nil
-}
-
-// ended adds to an error that the call's context ended, and how.
-func ended(ctx context.Context, err error) error {
-	cause := context.Cause(ctx)
-	switch {
-	case cause == nil:
-		return err
-	case errors.Is(cause, driver.ErrClosed) && !errors.Is(err, driver.ErrIndeterminate):
-		return fmt.Errorf("%w: %w", driver.ErrClosed, err)
-	case !errors.Is(err, cause):
-		err = fmt.Errorf("%w: %w", err, cause)
-	}
-	if !errors.Is(err, ctx.Err()) {
-		err = fmt.Errorf("%w: %w", err, ctx.Err())
-	}
-	return err
+	return nil
 }

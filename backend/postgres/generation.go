@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"sync"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 // history notices that the store went back: that it was restored, or that
@@ -9,8 +11,9 @@ import (
 // the system identifier, the timeline and the start time) and the sum of all
 // revisions, which only a restore lowers.
 type history struct {
-	mu   sync.Mutex // guards mark
-	mark mark
+	generation driver.Generation
+	mu         sync.Mutex // orders generation and mark
+	mark       mark
 }
 
 // mark is what is known of the store at one instant. The identity is empty
@@ -25,7 +28,9 @@ type mark struct {
 func (h *history) now() mark {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.mark
+	m := h.mark
+	m.generation = h.generation.Now()
+	return m
 }
 
 // note takes a reply to a call that began at start, and returns the generation
@@ -35,10 +40,11 @@ func (h *history) note(start mark, identity string, revision int64) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.mark.generation != start.generation:
+	case h.generation.Now() != start.generation:
 	case h.mark.identity != "" && (identity != h.mark.identity || revision < start.revision):
-		h.mark = mark{h.mark.generation + 1, identity, revision}
-		return h.mark.generation
+		h.generation.Next()
+		h.mark = mark{identity: identity, revision: revision}
+		return h.generation.Now()
 	default:
 		h.mark.identity = identity
 		h.mark.revision = max(h.mark.revision, revision)

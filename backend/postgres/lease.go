@@ -31,11 +31,6 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl <= 0 || ttl > maxTTL {
 		return nil, fmt.Errorf("%w: TTL of %v, it must be above zero and at most %v", driver.ErrInvalid, ttl, maxTTL)
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	ttl = (ttl + time.Millisecond - 1).Truncate(time.Millisecond)
 	rows, err := d.call(ctx, d.sql("acquire($1)"), numberParam(ttl.Milliseconds()))
 	if err == nil && len(rows) != 1 {
@@ -63,11 +58,6 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if l.isLost() {
 		return 0, fmt.Errorf("postgres renewal: %w: lease %s is gone", driver.ErrSessionLost, l.id)
 	}
-	ctx, done, err := l.driver.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer done()
 	rows, err := l.driver.call(ctx, l.driver.sql("renew($1)"), leaseParam(l.id))
 	if err == nil && len(rows) != 1 {
 		err = errEmptyAnswer
@@ -84,11 +74,6 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 
 // Revoke deletes the lease and its keys.
 func (l *lease) Revoke(ctx context.Context) error {
-	ctx, done, err := l.driver.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	if _, err := l.driver.call(ctx, l.driver.sql("revoke($1)"), leaseParam(l.id)); err != nil {
 		return fmt.Errorf("postgres revoke: %w", classify(ctx, err, false))
 	}

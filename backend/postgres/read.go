@@ -14,11 +14,6 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	ctx, done, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	if len(targets) == 0 {
 		return nil, nil
 	}

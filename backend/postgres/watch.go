@@ -1,9 +1,7 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
-	"slices"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -14,44 +12,28 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 	if err := driver.CheckTargets(target); err != nil {
 		return err
 	}
-	ctx, done, err := d.begin(ctx)
+	if err := driver.NotSent(ctx); err != nil {
+		return err
+	}
+	s := &subscriber{target: target, dirty: true, news: make(chan struct{}, 1)}
+	h, err := d.subscribe(s)
 	if err != nil {
 		return err
 	}
-	defer done()
-	s := &subscriber{target: target, dirty: true, news: make(chan struct{}, 1)}
-	h := d.subscribe(s)
 	defer d.unsubscribe(h, s)
-	var last []driver.Entry
-	for first := true; ; {
+	deliver := driver.Differing(changed)
+	for {
 		select {
 		case <-ctx.Done():
-			return ended(ctx, driver.ErrUnavailable)
+			return driver.Ended(ctx, driver.ErrUnavailable)
 		case <-s.news:
 		}
 		state, err := h.take(s)
 		if err != nil {
-			return ended(ctx, err)
+			return driver.Ended(ctx, err)
 		}
-		if !first && slices.EqualFunc(last, state, same) {
-			continue
-		}
-		first, last = false, state
-		changed(clone(state))
+		deliver(state)
 	}
-}
-
-func same(a, b driver.Entry) bool {
-	return a.Key == b.Key && a.Version == b.Version && a.Created == b.Created && a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
-}
-
-// clone returns a copy that is the receiver's, values included.
-func clone(entries []driver.Entry) []driver.Entry {
-	own := slices.Clone(entries)
-	for i := range own {
-		own[i].Value = bytes.Clone(own[i].Value)
-	}
-	return own
 }
 
 // subscriber is one watch. The hub's mutex guards its fields, save news.
@@ -73,18 +55,19 @@ func (s *subscriber) tell(state []driver.Entry, err error) {
 }
 
 // subscribe adds a watch to the hub, and starts one if there is none.
-func (d *Driver) subscribe(s *subscriber) *hub {
+func (d *Driver) subscribe(s *subscriber) (*hub, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.hub == nil {
-		d.hub = newHub(d)
-		d.running.Go(d.hub.run)
-		if d.opts.Poll == 0 {
-			d.running.Go(d.hub.listen)
+		h := newHub(d)
+		if !d.running.Go(h.run) || d.opts.Poll == 0 && !d.running.Go(h.listen) {
+			h.stop()
+			return nil, driver.ErrClosed
 		}
+		d.hub = h
 	}
 	d.hub.add(s)
-	return d.hub
+	return d.hub, nil
 }
 
 // unsubscribe removes a watch, and stops the hub with the last one.

@@ -21,7 +21,7 @@ func classify(err error, maybe bool) error {
 		sentinel = driver.ErrInvalid
 	case errors.Is(err, zk.ErrShortBuffer):
 		sentinel = driver.ErrTooLarge // the client found no room to write it down
-	case errors.Is(err, zk.ErrNoServer), errors.Is(err, errLinkDown):
+	case errors.Is(err, zk.ErrNoServer), errors.Is(err, errConnLost):
 		// The client had not sent it when it looked for another server.
 	case errors.Is(err, zk.ErrSessionExpired), errors.Is(err, zk.ErrSessionMoved):
 		// The leader says so before it looks at the request.

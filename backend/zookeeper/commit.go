@@ -10,46 +10,98 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// maxParentRounds bounds how often the parents of a commit's keys are made:
-// nothing of ours deletes them.
+// maxParentRounds bounds how often the parents of a commit's keys are created.
+// The library never deletes them.
 const maxParentRounds = driver.MaxOps + 2
 
-// Commit sends one multi, over the lease's connection if it names one. It is
-// sent again only after it was refused for want of a parent node.
+// Commit sends one multi, on the lease's connection if it names a lease. It
+// sends the multi again only if it was refused because a parent node is missing.
 func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
 	if err := txn.Check(); err != nil {
 		return driver.Result{}, err
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
+	if err := driver.NotSent(ctx); err != nil {
 		return driver.Result{}, err
 	}
-	defer end()
-	result, err := d.commit(call, txn)
-	return result, d.ended(call, err)
+	result, err := d.commit(ctx, txn)
+	return result, driver.Ended(ctx, err)
 }
 
+// commit counts the ephemeral keys around send.
 func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
-	link, judge, err := d.linkFor(ctx, txn.Lease)
+	l, err := d.lease(txn.Lease)
 	if err != nil {
 		return driver.Result{}, err
 	}
-	generation, err := d.history.of(ctx, link)
+	paths := created(txn)
+	var added []string
+	if l != nil {
+		if added, err = l.reserve(ctx, paths); err != nil {
+			return driver.Result{}, err
+		}
+	}
+	result, err := d.send(ctx, l, txn)
+	if l != nil {
+		l.ephemerals.settle(paths, added, result.Applied || errors.Is(err, driver.ErrIndeterminate))
+	}
+	if result.Applied {
+		d.deleted(txn)
+	}
+	return result, err
+}
+
+// lease returns the lease that a commit names, if it names one.
+func (d *Driver) lease(id string) (*lease, error) {
+	if id == "" {
+		return nil, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.leases[id]; l != nil {
+		return l, nil
+	}
+	return nil, fmt.Errorf("%w: this driver has no session %s", driver.ErrSessionLost, id)
+}
+
+// deleted notes what a commit that was applied has deleted.
+func (d *Driver) deleted(txn driver.Txn) {
+	var paths []string
+	for _, op := range txn.Ops {
+		if op.Kind == driver.OpDelete {
+			paths = append(paths, nodePath(op.Key))
+		}
+	}
+	if len(paths) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.leases {
+		l.ephemerals.deleted(paths)
+	}
+}
+
+func (d *Driver) send(ctx context.Context, l *lease, txn driver.Txn) (driver.Result, error) {
+	c, judge, err := d.connFor(ctx, l)
+	if err != nil {
+		return driver.Result{}, err
+	}
+	generation, err := d.generations.of(ctx, c)
 	if err != nil {
 		return driver.Result{}, classify(err, false)
 	}
 	m, possible := d.operations(txn)
-	if !possible || !fresh(txn, generation) {
-		return d.refused(ctx, txn), nil
+	if !possible || !txn.OfGeneration(generation) {
+		return driver.Refused(ctx, txn, d.read), nil
 	}
 	for range maxParentRounds {
-		results, sent, err := m.send(ctx, link)
+		results, sent, err := m.send(ctx, c)
 		orphan, refused := m.refusal(results)
 		switch {
 		case err == nil:
 			return m.applied(txn, results, generation)
 		case orphan != "":
-			if err := d.makeParents(ctx, link, orphan); err != nil {
+			if err := d.makeParents(ctx, c, orphan); err != nil {
 				return driver.Result{}, judge(err)
 			}
 		case refused && errors.Is(err, zk.ErrNotEmpty) && m.blind:
@@ -57,34 +109,29 @@ func (d *Driver) commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 		case refused && m.contentWithout(err):
 			return m.applied(txn, results, generation)
 		case refused && isConflict(err):
-			return d.refused(ctx, txn), nil
+			return driver.Refused(ctx, txn, d.read), nil
 		case refused:
 			return driver.Result{}, classify(err, false)
 		default:
 			return driver.Result{}, judge(classify(err, sent && len(txn.Ops) > 0))
 		}
 	}
-	return driver.Result{}, fmt.Errorf("%w: somebody deletes the parents of the keys as they are made", driver.ErrUnavailable)
+	return driver.Result{}, fmt.Errorf("%w: another client deletes the parents of the keys as they are created", driver.ErrUnavailable)
 }
 
-// linkFor returns a link for a commit, and what is to be made of its errors.
-func (d *Driver) linkFor(ctx context.Context, id string) (*link, func(error) error, error) {
-	if id == "" {
-		link, err := d.common.up(ctx)
-		return link, func(err error) error { return err }, err
-	}
-	d.mu.Lock()
-	l := d.leases[id]
-	d.mu.Unlock()
+// connFor returns a connection for a commit, and what is to be made of its
+// errors.
+func (d *Driver) connFor(ctx context.Context, l *lease) (*conn, func(error) error, error) {
 	if l == nil {
-		return nil, nil, fmt.Errorf("%w: no session %s of this driver stands", driver.ErrSessionLost, id)
+		c, err := d.common.up(ctx)
+		return c, func(err error) error { return err }, err
 	}
 	l.used()
-	link, err := l.up(ctx)
-	return link, l.judge, err
+	c, err := l.up(ctx)
+	return c, l.judge, err
 }
 
-// multi is a txn in ZooKeeper's words.
+// multi is a Txn as operations of ZooKeeper.
 type multi struct {
 	ops []any
 	// at is where in ops each operation of the txn has its result.
@@ -93,7 +140,7 @@ type multi struct {
 	blind bool
 }
 
-// operations spells txn, and reports whether it can be applied at all.
+// operations translates txn, and reports whether it can be applied at all.
 func (d *Driver) operations(txn driver.Txn) (*multi, bool) {
 	m := &multi{}
 	for _, c := range txn.Unchanged {
@@ -129,8 +176,8 @@ func (d *Driver) operation(m *multi, op driver.Op) bool {
 	default:
 		m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: version})
 		if version == -2 {
-			// After 2^32 - 2 puts the version comes to -1. It is passed over by
-			// another put in the same step.
+			// After 2^32 - 2 puts the version becomes -1. Another put in the
+			// same step passes over it.
 			m.ops = append(m.ops, &zk.SetDataRequest{Path: path, Data: dataOf(op.Value), Version: -1})
 		}
 	}
@@ -138,13 +185,13 @@ func (d *Driver) operation(m *multi, op driver.Op) bool {
 	return true
 }
 
-func (m *multi) send(ctx context.Context, l *link) ([]zk.MultiResponse, bool, error) {
+func (m *multi) send(ctx context.Context, l *conn) ([]zk.MultiResponse, bool, error) {
 	return ask(ctx, l, func(c *zk.Conn) ([]zk.MultiResponse, error) { return c.Multi(m.ops...) })
 }
 
 // refusal reports whether the server refused the multi for one of its
-// operations: then nothing of it was applied, whatever the reason. If it was
-// for want of a parent it returns the path of the orphan.
+// operations: then nothing of it was applied, whatever the reason. If a parent
+// was missing, refusal returns the path of the node that needs it.
 func (m *multi) refusal(results []zk.MultiResponse) (orphan string, refused bool) {
 	if len(results) != len(m.ops) {
 		return "", false
@@ -165,8 +212,7 @@ func isConflict(err error) bool {
 	return errors.Is(err, zk.ErrNodeExists) || errors.Is(err, zk.ErrNoNode) || errors.Is(err, zk.ErrBadVersion)
 }
 
-// contentWithout reports whether err says that there was nothing to delete,
-// and that is enough.
+// contentWithout reports whether the multi is a blind delete that found nothing.
 func (m *multi) contentWithout(err error) bool { return m.blind && errors.Is(err, zk.ErrNoNode) }
 
 func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation uint64) (driver.Result, error) {
@@ -186,32 +232,9 @@ func (m *multi) applied(txn driver.Txn, results []zk.MultiResponse, generation u
 	return result, nil
 }
 
-// refused is the result of a commit that was not applied: with what stands
-// there now, if that can be read.
-func (d *Driver) refused(ctx context.Context, txn driver.Txn) driver.Result {
-	targets := make([]driver.Target, 0, len(txn.Unchanged)+len(txn.Ops))
-	for _, c := range txn.Unchanged {
-		targets = append(targets, driver.Key(c.Key))
-	}
-	for _, op := range txn.Ops {
-		targets = append(targets, driver.Key(op.Key))
-	}
-	states, err := d.read(ctx, targets)
-	if err != nil {
-		return driver.Result{}
-	}
-	current := make(map[string]driver.Entry, len(targets))
-	for _, entries := range states {
-		for _, e := range entries {
-			current[e.Key] = e
-		}
-	}
-	return driver.Result{Current: current}
-}
-
-// makeParents makes the nodes above path that are missing. They stay: they
-// have no data, so they are no keys, and cost next to nothing.
-func (d *Driver) makeParents(ctx context.Context, l *link, path string) error {
+// makeParents creates the missing nodes above path. They stay. They have no
+// data, so they are no keys.
+func (d *Driver) makeParents(ctx context.Context, l *conn, path string) error {
 	above := parents(path[1:])
 	for i := len(above) - 1; i >= 0 && i < len(above); {
 		_, _, err := ask(ctx, l, func(c *zk.Conn) (string, error) { return c.Create(above[i], nil, 0, d.opts.ACL) })
@@ -222,7 +245,7 @@ func (d *Driver) makeParents(ctx context.Context, l *link, path string) error {
 			i--
 		default:
 			// The commit itself was refused.
-			return classify(fmt.Errorf("making %s, the parent of a key: %w", above[i], err), false)
+			return classify(fmt.Errorf("creating %s, the parent of a key: %w", above[i], err), false)
 		}
 	}
 	return nil

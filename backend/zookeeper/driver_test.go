@@ -3,6 +3,7 @@ package zookeeper
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,10 +16,24 @@ import (
 )
 
 func TestArguments(t *testing.T) {
-	for _, servers := range [][]string{nil, {}, {""}, {"a", ":2181"}, {"host:"}, {"a:b:c"}} {
+	for _, servers := range [][]string{
+		nil, {}, {""}, {"a", ":2181"}, {"host:"}, {"a:b:c"},
+		{"h1:2181,h2:2181/app"}, {"h1:2181,h2:2181"}, {"h1/app"}, {"h1:2181/app"}, {"h1:2181/"}, {"zk://h1:2181"},
+		{"h1:port"}, {"h1:0"}, {"h1:-1"}, {"h1:+1"}, {"h1:65536"}, {"h1:21 81"}, {" h1:2181"}, {"h1:2181 "}, {"h 1"}, {"h1\n"},
+		{"h1..h2"}, {"-h1"}, {"h1;h2"}, {"user@h1"}, {"[::1"}, {"[h1]:2181"}, {"::1:2181:x"}, {strings.Repeat("a", 64)},
+	} {
 		if _, err := Open(servers, nil); !errors.Is(err, backend.ErrInvalid) {
 			t.Errorf("Open(%q) = %v, want ErrInvalid", servers, err)
 		}
+	}
+	if _, err := Open([]string{"h1:2181/app"}, nil); err == nil || !strings.Contains(err.Error(), "Namespace") {
+		t.Errorf("a chroot: %v; want an error that says how to say it", err)
+	}
+	given := []string{"h1", "h1:2181", "h_2.example.com.:1", "10.0.0.1:65535", "[::1]:2", "::1", "[fe80::1%eth0]:3"}
+	full, err := checkAddresses(given)
+	want := []string{"h1:2181", "h_2.example.com.:1", "10.0.0.1:65535", "[::1]:2", "[::1]:2181", "[fe80::1%eth0]:3"}
+	if err != nil || !slices.Equal(full, want) {
+		t.Errorf("checkAddresses(%q) = %q, %v; want %q", given, full, err, want)
 	}
 	for _, o := range []*Options{{Tick: -1}, {ACL: []zk.ACL{}}, {Auth: []Auth{{Data: []byte("u:p")}}}} {
 		if _, err := NewDriver([]string{"a"}, o); !errors.Is(err, driver.ErrInvalid) {
@@ -36,7 +51,7 @@ func TestArguments(t *testing.T) {
 		t.Error(err)
 	}
 	d, err := NewDriver([]string{"a"}, &Options{Auth: []Auth{{"digest", []byte("u:p")}}})
-	if err != nil || d.servers[0] != "a:2181" || d.opts.Tick != DefaultTick || d.opts.ACL[0].Scheme != "auth" {
+	if err != nil || d.servers.addresses[0] != "a:2181" || d.opts.Tick != DefaultTick || d.opts.ACL[0].Scheme != "auth" {
 		t.Errorf("defaults: %v, %+v, %v", d.servers, d.opts, err)
 	}
 }
@@ -152,12 +167,12 @@ func TestSessionMoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := d.leases[lease.ID()].line.present()
-	<-link.admitted
+	c := d.leases[lease.ID()].reconnector.present()
+	<-c.admitted
 	f.set(func() {
 		f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
 			if op == opMulti {
-				return codeSessionMoved, nil, reply
+				return codeSessionMoved, nil, told
 			}
 			return 0, nil, usual
 		}
@@ -165,7 +180,7 @@ func TestSessionMoved(t *testing.T) {
 	_, err = d.Commit(within(t, 5*time.Second), driver.Txn{Lease: lease.ID(), Ops: []driver.Op{driver.CreateEphemeral("a", nil)}})
 	wantErr(t, "a commit that the leader refused to look at", err, driver.ErrUnavailable, zk.ErrSessionMoved)
 	select {
-	case <-link.socket.down:
+	case <-c.net.down:
 	case <-time.After(2 * time.Second): // well before the lease lapses
 		t.Error("the connection is kept")
 	}
@@ -192,9 +207,9 @@ func TestAbandonedCalls(t *testing.T) {
 	if n := f.count(opMulti) - before; n > maxRequests {
 		t.Errorf("%d requests wait on one connection, at most %d may", n, maxRequests)
 	}
-	link := d.common.present()
-	if link != nil && len(link.slots) > maxRequests {
-		t.Errorf("%d calls wait", len(link.slots))
+	c := d.common.present()
+	if c != nil && len(c.slots) > maxRequests {
+		t.Errorf("%d calls wait", len(c.slots))
 	}
 	f.set(func() { f.answer = nil })
 	// The silence is noticed, and another connection serves.
@@ -207,7 +222,7 @@ func TestDenied(t *testing.T) {
 	f := startFake(t)
 	f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
 		if op == opAuth {
-			return codeAuthFailed, nil, reply
+			return codeAuthFailed, nil, told
 		}
 		return 0, nil, usual
 	}
@@ -225,7 +240,7 @@ func TestGeneration(t *testing.T) {
 	f := startFake(t)
 	f.answer = func(op int32, body []byte) (int32, []byte, reaction) {
 		if op == opGetData && strings.HasSuffix(path(body), "/a") {
-			return 0, data("=v", 5), reply
+			return 0, data("=v", 5), told
 		}
 		return 0, nil, usual
 	}
@@ -242,7 +257,7 @@ func TestGeneration(t *testing.T) {
 	if first.Generation != 1 {
 		t.Errorf("the first generation is %d", first.Generation)
 	}
-	d.common.drop(errLinkDown)
+	d.common.drop(errConnLost)
 	second := read()
 	if second.Generation != 2 {
 		t.Errorf("generation %d after the only connection was lost, want 2", second.Generation)
@@ -268,7 +283,7 @@ func TestGeneration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.common.drop(errLinkDown)
+	d.common.drop(errConnLost)
 	if third := read(); third != second {
 		t.Errorf("version %v became %v, though a connection was up all the while", second, third)
 	}

@@ -1,6 +1,7 @@
 package zookeeper
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -13,19 +14,11 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// Numbers of the protocol.
+// Numbers of the protocol that only the tests need.
 const (
-	opCreate   = 1
-	opExists   = 3
-	opGetData  = 4
-	opPing     = 11
-	opChildren = 12
-	opMulti    = 14
-	opAuth     = 100
-
-	codeNoNode       = -101
-	codeAuthFailed   = -115
-	codeSessionMoved = -118
+	opCreate = 1
+	opPing   = 11
+	opAuth   = 100
 )
 
 // fake is a server that answers on real connections what a test tells it to:
@@ -36,20 +29,27 @@ type fake struct {
 
 	mu       sync.Mutex
 	sessions int64
-	expired  bool // it knows no session any more
-	silent   bool // it answers no connect request
-	conns    map[net.Conn]struct{}
+	expired  bool                         // it knows no session any more
+	silent   bool                         // it answers no connect request
+	old      bool                         // it is from before 3.6
+	noTrees  bool                         // its watch manager has no recursive watches
+	tooLarge int                          // so many nodes make an answer that is too large
+	conns    map[net.Conn]map[string]bool // with the paths of their recursive watches
 	counts   map[int32]int
 	bodies   map[int32][][]byte
 	// answer says how to answer a request, if it likes to.
 	answer func(op int32, body []byte) (code int32, reply []byte, what reaction)
+
+	// order is held while a request is served, and while a change is made and
+	// told: a server serves no read while it applies a commit.
+	order sync.Mutex
 }
 
 type reaction int
 
 const (
 	usual reaction = iota // as if answer were not there
-	reply
+	told
 	hold  // no answer
 	cutIt // the connection
 )
@@ -62,7 +62,7 @@ func startFake(t testing.TB) *fake {
 	}
 	f := &fake{
 		addr: listener.Addr().String(), timeout: 4 * time.Second,
-		conns: make(map[net.Conn]struct{}), counts: make(map[int32]int), bodies: make(map[int32][][]byte),
+		conns: make(map[net.Conn]map[string]bool), counts: make(map[int32]int), bodies: make(map[int32][][]byte),
 	}
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -72,7 +72,7 @@ func startFake(t testing.TB) *fake {
 				return
 			}
 			f.mu.Lock()
-			f.conns[conn] = struct{}{}
+			f.conns[conn] = make(map[string]bool)
 			f.mu.Unlock()
 			all.Go(func() { f.serve(conn) })
 		}
@@ -172,15 +172,21 @@ func (f *fake) serve(conn net.Conn) {
 func (f *fake) react(conn net.Conn, request []byte) bool {
 	xid, op := int32(binary.BigEndian.Uint32(request)), int32(binary.BigEndian.Uint32(request[4:]))
 	body := request[8:]
+	f.order.Lock()
+	defer f.order.Unlock()
 	f.mu.Lock()
 	f.counts[op]++
 	f.bodies[op] = append(f.bodies[op], body)
-	answer := f.answer
+	answer, old, noTrees, tooLarge := f.answer, f.old, f.noTrees, f.tooLarge
 	f.mu.Unlock()
+	if old && (op == opMultiRead || op == opAddWatch) {
+		writeFrame(conn, header(xid, codeUnimplemented))
+		return false
+	}
 	if answer != nil {
 		switch code, b, what := answer(op, body); what {
 		case usual:
-		case reply:
+		case told:
 			writeFrame(conn, append(header(xid, code), b...))
 			return true
 		case hold:
@@ -205,11 +211,58 @@ func (f *fake) react(conn net.Conn, request []byte) bool {
 		writeFrame(conn, header(xid, codeNoNode))
 	case opAuth:
 		writeFrame(conn, header(xid, 0))
+	case opAddWatch:
+		if noTrees {
+			writeFrame(conn, header(xid, -5))
+			return true
+		}
+		f.set(func() { f.conns[conn][path(body)] = true })
+		writeFrame(conn, append(header(xid, 0), 0, 0, 0, 0))
+	case opRemoveWatches:
+		f.set(func() { delete(f.conns[conn], path(body)) })
+		writeFrame(conn, header(xid, 0))
+	case opMultiRead:
+		if n := bytes.Count(body, []byte{0, 0, 0, opGetData, 0}); tooLarge > 0 && n >= tooLarge {
+			_, _ = conn.Write(append(binary.BigEndian.AppendUint32(nil, maxFrame+1), header(xid, 0)...))
+			return true
+		}
+		writeFrame(conn, append(header(xid, 0), f.multiRead(body, answer)...))
 	default:
 		writeFrame(conn, header(xid, codeNoNode))
 	}
 	return true
 }
+
+// multiRead answers each operation as it would alone.
+func (f *fake) multiRead(body []byte, answer func(int32, []byte) (int32, []byte, reaction)) []byte {
+	var b []byte
+	for d := (decoder{b: body}); ; {
+		op, done, _ := d.int32(), d.bool(), d.int32()
+		if done || d.bad {
+			return append(b, 0xff, 0xff, 0xff, 0xff, 1, 0xff, 0xff, 0xff, 0xff)
+		}
+		name := d.string()
+		d.bool()
+		code, data, what := int32(codeNoNode), []byte(nil), usual
+		if answer != nil {
+			code, data, what = answer(op, pathRequest(op, name, false).body)
+		}
+		if what == usual {
+			code = codeNoNode
+			if name == "/" {
+				code, data = 0, node0()
+			}
+		}
+		if code == 0 {
+			b = append(append(b, 0, 0, 0, byte(op), 0, 0, 0, 0, 0), data...)
+		} else {
+			b = appendInt(appendInt(appendBool(appendInt(b, -1), false), code), code)
+		}
+	}
+}
+
+// node0 is the data of a node that has none.
+func node0() []byte { return data("", 0) }
 
 // path returns the string that a request begins with.
 func path(body []byte) string { return string(body[4 : 4+binary.BigEndian.Uint32(body)]) }
@@ -249,13 +302,9 @@ func isBarrier(op int32, body []byte) bool {
 
 // event sends what a watch says to every connection.
 func (f *fake) event(kind zk.EventType, name string) {
-	b := header(-1, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(kind))
-	b = binary.BigEndian.AppendUint32(b, 3)
-	b = append(binary.BigEndian.AppendUint32(b, uint32(len(name))), name...)
 	f.set(func() {
 		for conn := range f.conns {
-			writeFrame(conn, b)
+			writeFrame(conn, eventFrame(kind, name))
 		}
 	})
 }

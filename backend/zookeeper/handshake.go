@@ -17,8 +17,7 @@ type session struct {
 	timeout  time.Duration // as the server granted it
 }
 
-// errExpired is what a server says to who comes back with a session that has
-// ended.
+// errExpired is a server's answer to a connection with a session that has ended.
 var errExpired = errors.New("the server does not know the session any more")
 
 // maxGreeting bounds the reply to a connect request, which has 37 bytes.
@@ -28,15 +27,15 @@ const maxGreeting = 1 << 10
 // session s to be taken over, or for a new one if s has no id. It returns the
 // session and the server's reply as it came.
 //
-// The adapter does this itself, and the zk client is shown the reply (see
-// socket), because the client keeps the timeout that the server granted to
-// itself, waits for a silent server for 6.7 times the timeout it asked for,
-// and takes a new session where the old one has expired.
+// The adapter does this itself and shows the reply to the zk client (see
+// greetedConn). The client does not reveal the timeout that the server granted,
+// waits for a silent server for 6.7 times the timeout it asked for, and takes a
+// new session if the old one has expired.
 //
-// The highest zxid seen is always given as 0: a server that lags behind it
-// would close the connection without a word, as would every server of an
-// ensemble that was restored from a backup. Nothing here relies on it: reads
-// are behind a barrier, and versions know where they come from (see history).
+// The highest zxid seen is always given as 0. A server that lags behind it would
+// close the connection without an answer, and so would every server of an
+// ensemble that was restored from a backup. Nothing here relies on it: reads are
+// behind a barrier, and versions have a generation (see generations).
 func greet(conn net.Conn, s session, ask time.Duration) (session, []byte, error) {
 	password := s.password
 	if s.id == 0 {
@@ -50,7 +49,7 @@ func greet(conn net.Conn, s session, ask time.Duration) (session, []byte, error)
 	request = binary.BigEndian.AppendUint32(request, uint32(len(password)))
 	request = append(request, password...)
 	request = append(request, 0) // not content with a server that only reads
-	reply, err := exchange(conn, request)
+	reply, err := roundTrip(conn, request)
 	if err != nil {
 		return session{}, nil, err
 	}
@@ -73,9 +72,9 @@ func milliseconds(d time.Duration) uint32 {
 	return uint32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
-// exchange sends a request, whose first four bytes are left for its length,
+// roundTrip sends a request, whose first four bytes are left for its length,
 // and reads a short reply.
-func exchange(conn net.Conn, request []byte) ([]byte, error) {
+func roundTrip(conn net.Conn, request []byte) ([]byte, error) {
 	binary.BigEndian.PutUint32(request, uint32(len(request)-4))
 	if _, err := conn.Write(request); err != nil {
 		return nil, err
@@ -121,7 +120,7 @@ func leaveSession(conn net.Conn) error {
 	request := make([]byte, 4, 12)
 	request = binary.BigEndian.AppendUint32(request, xid)
 	request = binary.BigEndian.AppendUint32(request, uint32(closeSession))
-	reply, err := exchange(conn, request)
+	reply, err := roundTrip(conn, request)
 	if err != nil {
 		return err
 	}

@@ -13,17 +13,18 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// lease is a session, with a line of its own.
+// lease is a session, with connections of its own.
 type lease struct {
-	d    *Driver
-	id   string
-	ttl  time.Duration
-	line *line
+	d           *Driver
+	id          string
+	ttl         time.Duration
+	reconnector *reconnector
+	ephemerals  ephemerals
 
 	once sync.Once
 	lost chan struct{}
-	// lapse closes the connection when nobody renews any more: the client's
-	// own pings would keep the session for ever.
+	// lapse closes the connection when renewals have stopped. The client's own
+	// pings would keep the session for ever.
 	lapse *time.Timer
 }
 
@@ -33,27 +34,22 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	if ttl < time.Millisecond || ttl > math.MaxInt32*time.Millisecond {
 		return nil, fmt.Errorf("%w: the TTL is %v", driver.ErrInvalid, ttl)
 	}
-	call, end, err := d.begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	n := newLine(d, ttl, true)
-	link, err := n.up(call)
+	n := newReconnector(d, ttl, true)
+	c, err := n.up(ctx)
 	if err != nil {
 		n.finish(driver.ErrClosed)
-		return nil, d.ended(call, fmt.Errorf("opening a session: %w", err))
+		return nil, driver.Ended(ctx, fmt.Errorf("opening a session: %w", err))
 	}
-	granted := link.session.timeout
+	granted := c.session.timeout
 	switch {
 	case granted < ttl:
 		err = fmt.Errorf("%w: a session timeout of %v was asked for and %v granted: the servers' maxSessionTimeout is below it", driver.ErrInvalid, ttl, granted)
 	case granted < 2*d.opts.Tick:
 		err = fmt.Errorf("%w: a session timeout of %v is below two ticks of %v; Options.Tick must be what tickTime is on the servers", driver.ErrInvalid, granted, d.opts.Tick)
 	}
-	l := &lease{d: d, id: leaseID(link.session.id), ttl: granted, line: n, lost: make(chan struct{})}
+	l := &lease{d: d, id: leaseID(c.session.id), ttl: granted, reconnector: n, lost: make(chan struct{})}
 	if err != nil {
-		err = errors.Join(err, l.end(call))
+		err = errors.Join(err, l.end(ctx))
 		n.finish(driver.ErrClosed)
 		return nil, err
 	}
@@ -73,9 +69,9 @@ func (l *lease) ID() string            { return l.id }
 func (l *lease) TTL() time.Duration    { return l.ttl }
 func (l *lease) Lost() <-chan struct{} { return l.lost }
 
-// pace is how often the link of a lease is touched, and how long the answer
-// may take: each touch is something that a renewal can be credited with, and
-// a server that has fallen silent must be left well within what is trusted.
+// pace is the pause between two touches of a lease's connection, and the time
+// allowed for the answer. A renewal can be credited with each touch. A silent
+// server must be left well before the trust in the session ends.
 func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
 	spare := timeout - d.opts.Tick
 	return max(spare/8, time.Millisecond), max(spare/5, time.Millisecond)
@@ -83,97 +79,96 @@ func (d *Driver) pace(timeout time.Duration) (every, within time.Duration) {
 
 // used keeps the connection for another timeout.
 func (l *lease) used() {
-	l.line.keep(l.ttl)
+	l.reconnector.keep(l.ttl)
 	l.lapse.Reset(l.ttl)
 }
 
-func (l *lease) lapsed() { l.line.drop(errLapsed) }
+func (l *lease) lapsed() { l.reconnector.drop(errLapsed) }
 
 var errLapsed = errors.New("the session was not renewed for as long as its timeout")
 
-// lose tells the lease's owner that it is gone.
+// lose tells the lease's owner that the session is gone.
 func (l *lease) lose() {
 	l.once.Do(func() {
 		close(l.lost)
 		l.lapse.Stop()
-		l.d.mu.Lock()
-		delete(l.d.leases, l.id)
-		l.d.mu.Unlock()
-		l.line.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
+		l.d.forget(l.id)
+		l.reconnector.finish(fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id))
 	})
 }
 
+func (d *Driver) forget(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.leases, id)
+}
+
 // Renew returns once a quorum has agreed to a commit of nothing that was sent
-// on the session's connection, and credits what the leader surely knows by
-// then.
+// on the session's connection. It credits what the leader surely knows by then.
 //
-// A server that hears of a session notes it; a follower tells the leader, who
-// alone decides when a session expires, with its next answer to a ping, half a
-// tick later at most, and if it dies before that nobody ever knows. So an
-// acknowledged request says little about what the leader knows now, but the
-// quorum's agreement says that the server still followed the leader then: what
-// it had acknowledged a tick before, on the same connection, it has passed on.
-// The handshake counts at once: the leader itself is asked whether the session
-// still stands, and begins its timeout anew.
+// The leader alone decides when a session expires. A follower reports the
+// sessions that it heard from with its next answer to a ping, at most half a
+// tick later. If it dies before that, the leader never knows. So an acknowledged
+// request proves little about what the leader knows now. The quorum's agreement
+// proves that the server still followed the leader. So it has reported what it
+// had acknowledged a tick before on the same connection.
+//
+// The handshake counts at once: the server asks the leader whether the session
+// exists, and the leader starts its timeout anew.
 func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer end()
 	began := time.Now()
 	l.used()
-	link, err := l.up(call)
+	c, err := l.up(ctx)
 	if err != nil {
-		return 0, l.d.ended(call, err)
+		return 0, driver.Ended(ctx, err)
 	}
-	credited, err := link.prove(call)
+	credited, err := c.prove(ctx)
 	if err != nil {
-		return 0, l.d.ended(call, l.judge(classify(err, false)))
+		return 0, driver.Ended(ctx, l.judge(classify(err, false)))
 	}
 	validFor := l.ttl
 	if credited.Before(began) {
 		validFor -= age(began, credited)
 	}
 	if validFor <= 0 {
-		return 0, fmt.Errorf("%w: what the leader surely knows of session %s is %v old", driver.ErrNotCounted, l.id, age(began, credited))
+		return 0, fmt.Errorf("%w: the newest request on session %s that the leader surely knows of is %v old", driver.ErrNotCounted, l.id, age(began, credited))
 	}
 	return validFor, nil
 }
 
-// prove returns what a quorum has confirmed as soon as one has confirmed more
-// than before, be it in answer to this barrier or to one that came before it
-// and took longer than its caller would wait.
-func (l *link) prove(ctx context.Context) (credited time.Time, _ error) {
-	before, _ := l.ledger.proof()
+// prove returns as soon as a quorum has confirmed more than before. That may be
+// the answer to this barrier, or to an earlier one whose caller has stopped
+// waiting.
+func (c *conn) prove(ctx context.Context) (credited time.Time, _ error) {
+	before, _ := c.acks.proof()
 	answered := make(chan error, 1)
-	go func() { answered <- l.barrier(ctx) }()
+	go func() { answered <- c.barrier(ctx) }()
 	for {
-		now, next := l.ledger.proof()
+		now, next := c.acks.proof()
 		if now.After(before) {
 			return now, nil
 		}
 		select {
 		case err := <-answered:
-			now, _ := l.ledger.proof()
+			now, _ := c.acks.proof()
 			return now, err
 		case <-next:
 		}
 	}
 }
 
-// up returns a link on which the session stands, as far as is known.
-func (l *lease) up(ctx context.Context) (*link, error) {
+// up returns a connection on which the session exists, as far as is known.
+func (l *lease) up(ctx context.Context) (*conn, error) {
 	select {
 	case <-l.lost:
 		return nil, fmt.Errorf("%w: session %s is gone", driver.ErrSessionLost, l.id)
 	default:
 	}
-	link, err := l.line.up(ctx)
-	return link, l.judge(err)
+	c, err := l.reconnector.up(ctx)
+	return c, l.judge(err)
 }
 
-// judge takes note when err says that the session is gone.
+// judge ends the lease if err says that the session is gone.
 func (l *lease) judge(err error) error {
 	switch {
 	case errors.Is(err, driver.ErrSessionLost):
@@ -185,22 +180,19 @@ func (l *lease) judge(err error) error {
 	return err
 }
 
-// Revoke ends the session: on a connection of its own, which takes the session
-// over, so that the answer is known to be the one to this. From then on the
-// session is not kept any more, whatever comes of it.
+// Revoke ends the session on a connection of its own, which takes the session
+// over. So the answer is surely the one to this request. Whether it succeeds or
+// not, the session is no longer kept, and a commit that names it is
+// ErrSessionLost.
 func (l *lease) Revoke(ctx context.Context) error {
-	call, end, err := l.d.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
+	l.d.forget(l.id)
 	select {
 	case <-l.lost:
 		return nil
 	default:
 	}
-	if err := l.end(call); err != nil {
-		return l.d.ended(call, err)
+	if err := l.end(ctx); err != nil {
+		return driver.Ended(ctx, err)
 	}
 	l.lose()
 	return nil
@@ -210,13 +202,13 @@ var errRevoked = errors.New("the session is being revoked")
 
 // end tries one server after the other until one has ended the session.
 func (l *lease) end(ctx context.Context) error {
-	l.line.drop(errRevoked)
-	l.line.mu.Lock()
-	s, next := l.line.session, l.line.next-1 // the one it was connected to
-	l.line.mu.Unlock()
+	l.reconnector.drop(errRevoked)
+	l.reconnector.mu.Lock()
+	s, next := l.reconnector.session, l.reconnector.next-1 // the server of the last connection
+	l.reconnector.mu.Unlock()
 	for attempt := 0; ; attempt++ {
-		try, cancel := context.WithTimeout(ctx, l.line.patience(s, attempt))
-		err := l.d.endSession(try, l.d.servers[(next+attempt)%len(l.d.servers)], s)
+		try, cancel := context.WithTimeout(ctx, l.reconnector.patience(s, attempt))
+		err := l.d.endSession(try, l.d.servers.addresses[(next+attempt)%len(l.d.servers.addresses)], s)
 		cancel()
 		switch {
 		case err == nil, errors.Is(err, errExpired):

@@ -17,17 +17,17 @@ func TestRenewCredits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := d.leases[lease.ID()].line.present()
+	c := d.leases[lease.ID()].reconnector.present()
 	select {
-	case <-link.admitted:
+	case <-c.admitted:
 	case <-time.After(5 * time.Second):
 		t.Fatal("the connection was not admitted")
 	}
-	link.began = time.Now().Add(-2 * time.Second) // as if it were older
-	ledger := &link.ledger
-	ledger.mu.Lock()
-	ledger.proved = time.Time{}
-	ledger.mu.Unlock()
+	c.began = time.Now().Add(-2 * time.Second) // as if it were older
+	acks := &c.acks
+	acks.mu.Lock()
+	acks.proved = time.Time{}
+	acks.mu.Unlock()
 	renew := func() (began time.Time, validFor time.Duration) {
 		t.Helper()
 		began = time.Now()
@@ -40,14 +40,14 @@ func TestRenewCredits(t *testing.T) {
 	// All that was acknowledged is too new: the handshake counts.
 	began, validFor := renew()
 	near := func(want time.Duration) bool { return validFor <= want && want-validFor < 200*time.Millisecond }
-	if want := 4*time.Second - began.Sub(link.began); !near(want) {
+	if want := 4*time.Second - began.Sub(c.began); !near(want) {
 		t.Errorf("the first renewal is valid for %v, want %v: from the handshake", validFor, want)
 	}
-	// What was acknowledged a tick ago counts as soon as there is such.
+	// A request that was acknowledged a tick ago counts as soon as there is one.
 	old := time.Now().Add(-500 * time.Millisecond)
-	ledger.mu.Lock()
-	ledger.acks = []ack{{old.Add(-time.Second), old.Add(-time.Second)}, {old, old}, {old.Add(400 * time.Millisecond), old.Add(400 * time.Millisecond)}}
-	ledger.mu.Unlock()
+	acks.mu.Lock()
+	acks.acks = []ack{{old.Add(-time.Second), old.Add(-time.Second)}, {old, old}, {old.Add(400 * time.Millisecond), old.Add(400 * time.Millisecond)}}
+	acks.mu.Unlock()
 	began, validFor = renew()
 	if want := 4*time.Second - began.Sub(old); !near(want) {
 		t.Errorf("a renewal is valid for %v, want %v: from the request half a second before", validFor, want)
@@ -63,9 +63,9 @@ func TestRenewTakesALateProof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	link := d.leases[lease.ID()].line.present()
+	c := d.leases[lease.ID()].reconnector.present()
 	select {
-	case <-link.admitted:
+	case <-c.admitted:
 	case <-time.After(5 * time.Second):
 		t.Fatal("the connection was not admitted")
 	}
@@ -84,7 +84,7 @@ func TestRenewTakesALateProof(t *testing.T) {
 		for f.count(opMulti) == asked && t.Context().Err() == nil {
 			<-time.After(time.Millisecond)
 		}
-		link.ledger.prove(link.began.Add(time.Millisecond)) // what the first one asked for
+		c.acks.prove(c.began.Add(time.Millisecond)) // what the first one asked for
 	}()
 	if _, err := lease.Renew(within(t, 2*time.Second)); err != nil {
 		t.Errorf("Renew while an earlier proof comes in: %v", err)
@@ -100,9 +100,9 @@ func TestLapse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := d.leases[lease.ID()].line
+	line := d.leases[lease.ID()].reconnector
 	select {
-	case <-line.present().socket.down:
+	case <-line.present().net.down:
 	case <-time.After(5 * time.Second):
 		t.Error("the connection of a lease that nobody renews stays")
 	}
@@ -128,6 +128,9 @@ func TestRevoke(t *testing.T) {
 		}
 	})
 	wantErr(t, "Revoke without an answer", lease.Revoke(within(t, 100*time.Millisecond)), driver.ErrUnavailable, context.DeadlineExceeded)
+	if n := len(d.leases); n != 0 {
+		t.Errorf("the driver keeps %d leases after the one Revoke that the Store tries", n)
+	}
 	f.set(func() { f.answer = nil })
 	if err := lease.Revoke(within(t, 5*time.Second)); err != nil {
 		t.Errorf("Revoke: %v", err)

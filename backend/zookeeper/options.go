@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -17,32 +16,32 @@ import (
 // DefaultTick is ZooKeeper's own default of tickTime.
 const DefaultTick = 2 * time.Second
 
-// Options are the adapter's own options; nil stands for the defaults, as does
-// the zero value of each field.
+// Options are the adapter's own options. Nil means the defaults, as does the
+// zero value of each field.
 type Options struct {
-	// Tick is the servers' tickTime, 2 s by default; twice that where clients
-	// talk to observers behind an ObserverMaster. A follower tells the leader
-	// which sessions it has heard of with every answer to a ping, and there
-	// are two of these a tick, so what it has heard within the last tick may
-	// be lost with it. A value below the truth makes the trust in a session
-	// outlive it when a follower dies; one above costs renewals. A session's
-	// timeout must be at least two ticks.
+	// Tick is the servers' tickTime (default 2 s). Use twice the tickTime if
+	// clients talk to observers behind an ObserverMaster. A follower reports
+	// the sessions that it heard from with every answer to a ping, twice a
+	// tick. So what it heard within the last tick may be lost with it. With a
+	// value that is too small, the trust in a session may outlive the session
+	// when a follower dies. With one that is too large, renewals are more
+	// frequent. A session's timeout must be at least two ticks.
 	Tick time.Duration
 
-	// TLS, if set, is what every connection is made with. Where it names no
-	// server, the certificate must be for the host connected to.
+	// TLS, if set, secures every connection. If it has no ServerName, the
+	// certificate must be for the host of the address.
 	TLS *tls.Config
 
-	// Dial, if set, makes the connections that TLS and the protocol then run
-	// over; by default a net.Dialer does.
+	// Dial, if set, opens the connections that TLS and the protocol use; by
+	// default a net.Dialer does.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-	// Auth is what each connection identifies itself with, in order.
+	// Auth are the identities of each connection, in the order of their use.
 	Auth []Auth
 
-	// ACL is given to every node that is created. By default whoever Auth
-	// identifies may do everything and nobody else anything; without Auth
-	// everybody may do everything.
+	// ACL is the ACL of every node that the Store creates. By default the
+	// identities in Auth may do everything and nobody else may do anything.
+	// Without Auth everybody may do everything.
 	ACL []zk.ACL
 }
 
@@ -88,23 +87,4 @@ func (o *Options) withDefaults() (Options, error) {
 		opts.ACL = zk.WorldACL(zk.PermAll)
 	}
 	return opts, nil
-}
-
-// addresses checks servers and completes those that name no port.
-func addresses(servers []string) ([]string, error) {
-	if len(servers) == 0 {
-		return nil, fmt.Errorf("%w: no ZooKeeper server is named", driver.ErrInvalid)
-	}
-	full := make([]string, len(servers))
-	for i, server := range servers {
-		host, port, err := net.SplitHostPort(server)
-		if err != nil && !strings.Contains(server, ":") {
-			host, port, err = server, fmt.Sprint(zk.DefaultPort), nil
-		}
-		if err != nil || host == "" || port == "" {
-			return nil, fmt.Errorf("%w: %q is not the host:port of a ZooKeeper server", driver.ErrInvalid, server)
-		}
-		full[i] = net.JoinHostPort(host, port)
-	}
-	return full, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-zookeeper/zk"
@@ -30,26 +31,36 @@ func TestCredit(t *testing.T) {
 		"too new":                     {[]ack{at(1999*time.Millisecond, 0)}, 0},
 		"just old enough":             {[]ack{at(tick, 0)}, tick},
 		"the newest of the old":       {[]ack{at(5*time.Second, 0), at(3*time.Second, 0), at(time.Second, 0)}, 3 * time.Second},
-		"in any order":                {[]ack{at(3*time.Second, 0), at(5*time.Second, 0)}, 3 * time.Second},
+		"began later, ended earlier":  {[]ack{at(4*time.Second, 0), at(6*time.Second, 3*time.Second)}, 4 * time.Second},
 		"old but answered just now":   {[]ack{at(6*time.Second, 0), at(3*time.Second, 2*time.Second)}, 6 * time.Second},
 		"answered a tick ago, slowly": {[]ack{at(5*time.Second, 3*time.Second)}, 5 * time.Second},
 	} {
-		l := &ledger{acks: c.acks}
+		l := &ackLog{tick: tick, acks: c.acks}
 		for range 2 { // what is left behind serves the next
-			began, ok := l.credit(now, tick)
+			began, ok := l.credit(now)
 			if ok != (c.want > 0) || ok && now.Sub(began) != c.want {
 				t.Errorf("%s: credited %v (%v), want %v", name, now.Sub(began), ok, c.want)
 			}
 		}
 	}
-	l := &ledger{}
-	for i := range 1000 {
-		l.acks = append(l.acks, at(10*time.Minute-time.Duration(i)*100*time.Millisecond, 0))
-	}
-	l.credit(now, tick)
-	if len(l.acks) != 1 {
-		t.Errorf("%d requests are kept for a credit that only one can give", len(l.acks))
-	}
+}
+
+// TestAcksAreBounded: what no credit can come from any more is not kept, also
+// on a connection that is only touched, and asks for no credit.
+func TestAcksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &ackLog{tick: 2 * time.Second}
+		for range 10_000 {
+			l.add(time.Now())
+			time.Sleep(commonProbe)
+		}
+		if len(l.acks) > 2 {
+			t.Errorf("%d requests are kept for a credit that only one can give", len(l.acks))
+		}
+		if began, ok := l.credit(time.Now()); !ok || time.Since(began) != commonProbe {
+			t.Errorf("credited %v, %v", time.Since(began), ok)
+		}
+	})
 }
 
 // TestAge: a machine that was suspended has a monotonic clock that stood still.
@@ -148,7 +159,7 @@ func TestClassify(t *testing.T) {
 		{zk.ErrInvalidACL, driver.ErrInvalid, driver.ErrInvalid},
 		{zk.ErrShortBuffer, driver.ErrTooLarge, driver.ErrTooLarge},
 		{zk.ErrNoServer, driver.ErrUnavailable, driver.ErrUnavailable},
-		{errLinkDown, driver.ErrUnavailable, driver.ErrUnavailable},
+		{errConnLost, driver.ErrUnavailable, driver.ErrUnavailable},
 		{zk.ErrSessionExpired, driver.ErrUnavailable, driver.ErrUnavailable},
 		{zk.ErrSessionMoved, driver.ErrUnavailable, driver.ErrUnavailable},
 		{zk.ErrConnectionClosed, driver.ErrUnavailable, driver.ErrIndeterminate},
@@ -214,9 +225,9 @@ func TestGreeting(t *testing.T) {
 // TestRegistry: a watch that may have fired while it was being set does not
 // count as set, and one that is set serves all.
 func TestRegistry(t *testing.T) {
-	var r registry
+	var r watchTable
 	r.init()
-	s, names := spot{path: "/a"}, spot{path: "/a", children: true}
+	s, names := watchPoint{path: "/a"}, watchPoint{path: "/a", children: true}
 	f := &follower{news: make(chan struct{}, 1)}
 	r.follow(f, "/a")
 	told := func() bool {
@@ -268,7 +279,7 @@ func TestRegistry(t *testing.T) {
 		if r.crowded() {
 			t.Fatalf("crowded with %d", i)
 		}
-		idle := spot{path: fmt.Sprint("/", i)}
+		idle := watchPoint{path: fmt.Sprint("/", i)}
 		r.begin(idle)
 		r.done(idle, true)
 	}

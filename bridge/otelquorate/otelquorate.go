@@ -7,10 +7,11 @@
 //	store, err := etcd.New(client, &backend.Options{Trace: bridge.Trace()})
 //
 // The metrics, their units and their attributes are listed in
-// docs/operations.md. No attribute grows with what a service does: names of
-// elections and partitions are bounded by Options.MaxNames, all others have a
-// fixed set of values, and slots, keys, sessions and the texts of errors are in
-// none.
+// docs/operations.md. No attribute grows with what a service does.
+// Options.MaxNames bounds the names of elections and partitions. Kinds and
+// operations are constants of the program, and package bridge bounds them too.
+// All other attributes have a fixed set of values. Slots, keys, sessions and the
+// texts of errors are in none.
 //
 // There are no spans. What is traced belongs to no request, and an ownership,
 // the only thing with a beginning and an end worth showing, may last for weeks,
@@ -62,7 +63,7 @@ func New(provider metric.MeterProvider, options *Options) (*Bridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("otelquorate: %w", err)
 	}
-	r := &recorder{metrics: m, own: opts.Attributes, names: bridge.NewNames(opts.MaxNames)}
+	r := &recorder{metrics: m, own: opts.Attributes, labels: bridge.NewLabels(opts.MaxNames)}
 	return &Bridge{trace: r.trace()}, nil
 }
 
@@ -74,7 +75,7 @@ func (b *Bridge) Trace() *backend.Trace { return b.trace }
 type recorder struct {
 	metrics
 	own       []attribute.KeyValue
-	names     *bridge.Names
+	labels    *bridge.Labels
 	durations bridge.Durations
 }
 
@@ -112,19 +113,20 @@ func (r *recorder) trace() *backend.Trace {
 		},
 		CommitIndeterminate: func(backend.CommitIndeterminate) { r.indeterminate.Add(ctx, 1, r.with()) },
 		Retrying: func(e backend.Retrying) {
-			r.retries.Add(ctx, 1, r.with("what", bridge.RetryKind(e.What), "error", bridge.ErrorKind(e.Err)))
+			kind, operation := r.labels.Retrying(e)
+			r.retries.Add(ctx, 1, r.with("kind", kind, "operation", operation, "error", bridge.ErrorKind(e.Err)))
 		},
 		WatchRestarted: func(e backend.WatchRestarted) {
 			r.watches.Add(ctx, 1, r.with("error", bridge.ErrorKind(e.Err)))
 		},
 		OwnershipBegan: func(o backend.Ownership) {
-			kind, name := r.names.Of(o)
+			kind, name := r.labels.Ownership(o)
 			r.durations.Began(o)
 			r.began.Add(ctx, 1, r.with("kind", kind, "name", name))
 			r.owned.Add(ctx, 1, r.with("kind", kind, "name", name))
 		},
 		OwnershipEnded: func(o backend.Ownership) {
-			kind, name := r.names.Of(o)
+			kind, name := r.labels.Ownership(o)
 			r.ended.Add(ctx, 1, r.with("kind", kind, "name", name, "cause", bridge.CauseKind(o.Cause)))
 			r.owned.Add(ctx, -1, r.with("kind", kind, "name", name))
 			if took, known := r.durations.Ended(o); known {
@@ -132,7 +134,7 @@ func (r *recorder) trace() *backend.Trace {
 			}
 		},
 		BodyOverran: func(e backend.BodyOverran) {
-			kind, name := r.names.Of(e.Ownership)
+			kind, name := r.labels.Ownership(e.Ownership)
 			r.overran.Add(ctx, 1, r.with("kind", kind, "name", name))
 		},
 	}
@@ -181,7 +183,7 @@ func newMetrics(meter metric.Meter) (m metrics, err error) {
 		trustLeft:      seconds("session.trust_left", "What was left of the trust window at the end of an attempt to renew.", trustBuckets),
 		renewalsFailed: counter("session.renewals.failed", "{renewal}", "Attempts to renew that failed or did not count."),
 		indeterminate:  counter("commits.indeterminate", "{commit}", "Commits whose outcome was not known."),
-		retries:        counter("retries", "{retry}", "Pauses before something is tried again."),
+		retries:        counter("retries", "{retry}", "Pauses before an operation is tried again."),
 		watches:        counter("watches.restarted", "{watch}", "Watches that failed and began anew."),
 		began:          counter("ownerships.began", "{ownership}", "Offices and slots that this process began to own."),
 		ended:          counter("ownerships.ended", "{ownership}", "Offices and slots that this process ceased to own."),

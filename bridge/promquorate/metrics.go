@@ -44,7 +44,7 @@ func newMetrics(labels prometheus.Labels) metrics {
 		renewalsFailed: prometheus.NewCounterVec(
 			counter("session_renewals_failed_total", "Attempts to renew that failed or did not count."), []string{"result", "error"}),
 		indeterminate: prometheus.NewCounter(counter("commits_indeterminate_total", "Commits whose outcome was not known.")),
-		retries:       prometheus.NewCounterVec(counter("retries_total", "Pauses before something is tried again."), []string{"what", "error"}),
+		retries:       prometheus.NewCounterVec(counter("retries_total", "Pauses before an operation is tried again."), []string{"kind", "operation", "error"}),
 		watches:       prometheus.NewCounterVec(counter("watches_restarted_total", "Watches that failed and began anew."), []string{"error"}),
 		began:         prometheus.NewCounterVec(counter("ownerships_began_total", "Offices and slots that this process began to own."), []string{"kind", "name"}),
 		ended:         prometheus.NewCounterVec(counter("ownerships_ended_total", "Offices and slots that this process ceased to own."), []string{"kind", "name", "cause"}),

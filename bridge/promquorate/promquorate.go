@@ -9,9 +9,10 @@
 //	prometheus.MustRegister(bridge.Collector())
 //
 // The metrics, their units and their labels are listed in docs/operations.md.
-// No label grows with what a service does: names of elections and partitions
-// are bounded by Options.MaxNames, all other labels have a fixed set of values,
-// and slots, keys, sessions and the texts of errors are in none.
+// No label grows with what a service does. Options.MaxNames bounds the names of
+// elections and partitions. Kinds and operations are constants of the program,
+// and package bridge bounds them too. All other labels have a fixed set of
+// values. Slots, keys, sessions and the texts of errors are in none.
 package promquorate
 
 import (
@@ -47,7 +48,7 @@ func New(options *Options) *Bridge {
 		opts = *options
 	}
 	b := &Bridge{metrics: newMetrics(opts.ConstLabels)}
-	m, names, durations := &b.metrics, bridge.NewNames(opts.MaxNames), new(bridge.Durations)
+	m, labels, durations := &b.metrics, bridge.NewLabels(opts.MaxNames), new(bridge.Durations)
 	b.trace = &backend.Trace{
 		SessionGranted: func(e backend.SessionGranted) {
 			m.granted.Inc()
@@ -70,19 +71,20 @@ func New(options *Options) *Bridge {
 		},
 		CommitIndeterminate: func(backend.CommitIndeterminate) { m.indeterminate.Inc() },
 		Retrying: func(e backend.Retrying) {
-			m.retries.WithLabelValues(bridge.RetryKind(e.What), bridge.ErrorKind(e.Err)).Inc()
+			kind, operation := labels.Retrying(e)
+			m.retries.WithLabelValues(kind, operation, bridge.ErrorKind(e.Err)).Inc()
 		},
 		WatchRestarted: func(e backend.WatchRestarted) {
 			m.watches.WithLabelValues(bridge.ErrorKind(e.Err)).Inc()
 		},
 		OwnershipBegan: func(o backend.Ownership) {
-			kind, name := names.Of(o)
+			kind, name := labels.Ownership(o)
 			durations.Began(o)
 			m.began.WithLabelValues(kind, name).Inc()
 			m.owned.WithLabelValues(kind, name).Inc()
 		},
 		OwnershipEnded: func(o backend.Ownership) {
-			kind, name := names.Of(o)
+			kind, name := labels.Ownership(o)
 			m.ended.WithLabelValues(kind, name, bridge.CauseKind(o.Cause)).Inc()
 			m.owned.WithLabelValues(kind, name).Dec()
 			if took, known := durations.Ended(o); known {
@@ -90,7 +92,7 @@ func New(options *Options) *Bridge {
 			}
 		},
 		BodyOverran: func(e backend.BodyOverran) {
-			kind, name := names.Of(e.Ownership)
+			kind, name := labels.Ownership(e.Ownership)
 			m.overran.WithLabelValues(kind, name).Inc()
 		},
 	}

@@ -28,7 +28,7 @@ func (s *stage) awaitLeader(ctx context.Context) error {
 	return err
 }
 
-// awaitQueue waits until so many wait in line, the leader included.
+// awaitQueue waits until n processes campaign: one leads, the others wait in line.
 func (s *stage) awaitQueue(ctx context.Context, n int) error {
 	w, err := s.store.Watch(driver.Dir("election/leader/queue"))
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *stage) awaitQueue(ctx context.Context, n int) error {
 		if err := w.Next(ctx); err != nil {
 			return err
 		}
-		if len(w.Entries(0)) == n {
+		if len(w.Entries(0)) == n-1 {
 			s.line.say("tour", "%d wait in line, each for the one ahead of it", n-1)
 			return nil
 		}

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // Config says what to measure.
@@ -147,7 +147,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	}
 	var names atomic.Int64
 	for _, name := range stores {
-		b := &benchmark{report: r, scale: scale, names: &names, store: rig.Stores[name]}
+		b := &benchmark{report: r, scale: scale, names: &names, store: harness.Stores[name]}
 		for _, row := range rows {
 			if slices.Contains(chosen, row.name) && !row.alone {
 				b.do(ctx, row)
@@ -157,7 +157,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	}
 	for _, row := range rows {
 		if slices.Contains(chosen, row.name) && row.alone {
-			b := &benchmark{report: r, scale: scale, names: &names, store: rig.Store{Name: "memory"}}
+			b := &benchmark{report: r, scale: scale, names: &names, store: harness.Store{Name: "memory"}}
 			b.do(ctx, row)
 		}
 	}
@@ -189,7 +189,7 @@ type benchmark struct {
 	report *Report
 	scale  scale
 	names  *atomic.Int64
-	store  rig.Store
+	store  harness.Store
 	lab    *lab // with a cluster, if one runs
 }
 

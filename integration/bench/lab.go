@@ -11,12 +11,12 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // lab is what a row works with: a cluster of one store.
 type lab struct {
-	rig.Store
+	harness.Store
 	cluster *cluster.Cluster
 	scale   scale
 	names   *atomic.Int64
@@ -67,12 +67,12 @@ var smoke = scale{
 
 // start starts a cluster that takes as many connections of one address as
 // there are clients here: all of a row run in one process.
-func start(store rig.Store) (*cluster.Cluster, error) {
+func start(store harness.Store) (*cluster.Cluster, error) {
 	switch store.Name {
 	case "consul":
 		return cluster.StartConsul(cluster.ConsulConfig{Config: "limits { http_max_conns_per_client = 10000 }"})
 	case "zookeeper":
-		return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: rig.Tick, MaxClientCnxns: -1})
+		return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: harness.Tick, MaxClientCnxns: -1})
 	default:
 		return store.Start()
 	}
@@ -141,7 +141,7 @@ func (l *lab) name() string {
 }
 
 // open opens a Store of ours until the end of the row.
-func (l *lab) open(addrs []string, ttl time.Duration) (*rig.Opened, error) {
+func (l *lab) open(addrs []string, ttl time.Duration) (*harness.Opened, error) {
 	store, err := l.Open(addrs, &backend.Options{TTL: ttl})
 	if err == nil {
 		l.atEnd(func() { _ = store.Close() })

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // peer is a process that uses a store without Quorate: bare calls, and the
@@ -66,7 +66,7 @@ type ourCandidate struct {
 	lead     *election.Leadership
 }
 
-func newOurs(store *rig.Opened, name string) (candidate, error) {
+func newOurs(store *harness.Opened, name string) (candidate, error) {
 	e, err := election.New(store.Store, name, nil)
 	return &ourCandidate{election: e}, err
 }

@@ -41,7 +41,8 @@ func counters(ctx context.Context, l *lab) ([]line, error) {
 		}
 		lines = append(lines, many)
 	}
-	return lines, nil
+	crowded, err := contention(ctx, l)
+	return append(lines, crowded...), err
 }
 
 // add returns what adds one to a counter of ours, by a Store of its own.

@@ -97,7 +97,7 @@ func crash(ctx context.Context, l *lab) (c crashed, err error) {
 	if err := pause(ctx, 300*time.Millisecond); err != nil {
 		return c, err
 	}
-	gone, err := bare.watch(ctx, "quorate/election/"+name+"/office")
+	gone, err := bare.watch(ctx, "quorate/election/"+name+"/tenure/leader")
 	if err != nil {
 		return c, err
 	}

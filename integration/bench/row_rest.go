@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/counter"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -122,7 +122,7 @@ func (l *lab) perTTL(ctx context.Context, m *meter) (float64, error) {
 	return 0, err
 }
 
-func join(ctx context.Context, store *rig.Opened, name, id string) error {
+func join(ctx context.Context, store *harness.Opened, name, id string) error {
 	g, err := membership.New(store.Store, name, nil)
 	if err == nil {
 		_, err = g.Join(ctx, membership.Member{ID: id})

@@ -9,7 +9,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/internal/assign"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
@@ -218,7 +218,7 @@ func (c counting) Commit(ctx context.Context, txn driver.Txn) (driver.Result, er
 
 // openCounting opens a Store whose commits are counted, until the end of the
 // row.
-func (l *lab) openCounting(addrs []string, commits *atomic.Int64) (*rig.Opened, error) {
+func (l *lab) openCounting(addrs []string, commits *atomic.Int64) (*harness.Opened, error) {
 	counted := l.Wrapped(func(d driver.Driver) driver.Driver { return counting{d, commits} })
 	store, err := counted.Open(addrs, &backend.Options{TTL: longTTL})
 	if err == nil {

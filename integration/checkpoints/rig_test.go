@@ -3,54 +3,27 @@
 package checkpoints
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
-// system is a store under test.
-type system struct {
-	ttl   time.Duration
-	start func() (*cluster.Cluster, error)
-	// open makes the Store of a worker process; it leaves what it opened to the
-	// end of the process.
-	open func(tk task, opts *backend.Options) (*backend.Store, error)
-	// expiry is the longest that the store keeps a session that is not renewed.
-	expiry time.Duration
-}
+// ttl is that of the workers' sessions.
+const ttl = 3 * time.Second
 
-var stores = map[string]system{}
+func TestMain(m *testing.M) { harness.Main(m, runWorker) }
 
-func TestMain(m *testing.M) {
-	if arg := os.Getenv(workerEnv); arg != "" {
-		os.Exit(workerMain(arg))
-	}
-	os.Exit(m.Run())
-}
-
-// number reads a number from the environment.
-func number(name string, byDefault int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
-		return n
-	}
-	return byDefault
-}
+// TestKilledWorkers kills workers on each store.
+func TestKilledWorkers(t *testing.T) { harness.EachStore(t, killed) }
 
 // rig is a store, a database and two workers, one of which leads.
 type rig struct {
@@ -63,25 +36,14 @@ type rig struct {
 }
 
 type worker struct {
-	id   string
-	cmd  *exec.Cmd
-	in   io.Closer
-	log  string
-	done chan error
+	*harness.Process
+	id    string
+	ended bool
 }
 
-func startRig(t *testing.T, name string, items int) *rig {
+func startRig(t *testing.T, store harness.Store, items int) *rig {
 	t.Helper()
-	s := stores[name]
-	c, err := s.start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	c := store.Cluster(t)
 	pg, err := cluster.StartPostgres()
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +54,7 @@ func startRig(t *testing.T, name string, items int) *rig {
 		}
 	})
 	r := &rig{t: t, dir: t.TempDir(), task: task{
-		Store: name, Addrs: c.Addrs(), TTL: s.ttl, Items: items, Postgres: pg.URL(), PGAddr: pg.Addr(),
+		Store: store.Name, Addrs: c.Addrs(), Items: items, Postgres: pg.URL(), PGAddr: pg.Addr(),
 	}}
 	if r.db, err = pgx.Connect(t.Context(), pg.URL()); err != nil {
 		t.Fatal(err)
@@ -105,62 +67,29 @@ func startRig(t *testing.T, name string, items int) *rig {
 }
 
 // start starts a worker.
-func (r *rig) start() *worker {
+func (r *rig) start() {
 	r.t.Helper()
 	r.started++
 	tk := r.task
 	tk.ID = fmt.Sprintf("worker-%d", r.started)
-	arg, err := json.Marshal(tk)
+	p, err := harness.StartProcess(r.dir, tk.ID, tk)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	w := &worker{id: tk.ID, cmd: exec.Command(exe), log: filepath.Join(r.dir, tk.ID), done: make(chan error, 1)}
-	out, err := os.Create(w.log)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer out.Close()
-	w.cmd.Env = append(os.Environ(), workerEnv+"="+string(arg))
-	w.cmd.Stderr = out
-	if w.in, err = w.cmd.StdinPipe(); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	go func() { w.done <- w.cmd.Wait() }()
+	w := &worker{Process: p, id: tk.ID}
 	r.t.Cleanup(func() {
-		if w.done == nil {
-			return
-		}
-		_ = w.cmd.Process.Kill()
-		<-w.done //nolint:errcheck // It was killed.
+		w.Kill()
 		if r.t.Failed() {
-			content, _ := os.ReadFile(w.log)
-			r.t.Logf("log of %s:\n%s", w.id, bytes.TrimSpace(content[max(0, len(content)-3000):]))
+			r.t.Logf("log of %s:\n%s", w.id, w.Tail(3000))
 		}
 	})
 	r.workers = append(r.workers, w)
-	return w
-}
-
-func (r *rig) signal(w *worker, sig syscall.Signal) {
-	r.t.Helper()
-	if err := w.cmd.Process.Signal(sig); err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // kill kills the worker and waits until it is gone.
-func (r *rig) kill(w *worker) {
-	r.t.Helper()
-	r.signal(w, syscall.SIGKILL)
-	<-w.done //nolint:errcheck // It was killed.
-	w.done = nil
+func (w *worker) kill() {
+	w.Kill()
+	w.ended = true
 }
 
 // query returns one number from the database.
@@ -189,11 +118,11 @@ func (r *rig) leader() *worker {
 	r.t.Helper()
 	term := r.query("SELECT max(term) FROM notes WHERE what = 'claimed'")
 	for _, w := range r.workers {
-		content, err := os.ReadFile(w.log)
+		content, err := os.ReadFile(w.Log)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if w.done != nil && strings.Contains(string(content), fmt.Sprintf("election=worker term=%d ", term)) {
+		if !w.ended && strings.Contains(string(content), fmt.Sprintf("election=worker term=%d ", term)) {
 			return w
 		}
 	}
@@ -204,10 +133,10 @@ func (r *rig) leader() *worker {
 // killed does the items with two workers, of which the leader is killed when a
 // random item has been done, several times, and paused once until the other has
 // gone on.
-func killed(t *testing.T, name string) {
-	kills, items := number("QUORATE_KILLS", 5), number("QUORATE_ITEMS", 500)
-	r := startRig(t, name, items)
-	patience := 3*stores[name].expiry + 30*time.Second
+func killed(t *testing.T, store harness.Store) {
+	kills, items := harness.Number(t, "QUORATE_KILLS", 5), harness.Number(t, "QUORATE_ITEMS", 500)
+	r := startRig(t, store, items)
+	patience := 3*store.Expiry(ttl) + 30*time.Second
 	const done = "SELECT count(*) FROM effects"
 	began := time.Now()
 	for range 2 {
@@ -222,30 +151,28 @@ func killed(t *testing.T, name string) {
 		<-moment.C
 		w := r.leader()
 		if i != kills/2 {
-			r.kill(w)
+			w.kill()
 			r.start()
 			continue
 		}
 		// This one is paused in the midst of it, and goes on when another does.
 		term := r.query("SELECT max(term) FROM notes WHERE what = 'claimed'")
-		r.signal(w, syscall.SIGSTOP)
+		if err := w.Stop(); err != nil {
+			t.Fatal(err)
+		}
 		r.until(patience, 1, "SELECT count(*) FROM notes WHERE what = 'saved' AND term > $1", term)
-		r.signal(w, syscall.SIGCONT)
+		if err := w.Resume(); err != nil {
+			t.Fatal(err)
+		}
 		r.until(patience, 1, "SELECT (SELECT count(*) FROM attempts WHERE fenced AND term = $1) + (SELECT count(*) FROM notes WHERE what = 'fenced' AND term = $1)", term)
 	}
 	r.until(patience, items, done)
 	for _, w := range r.workers {
-		if w.done == nil {
+		if w.ended {
 			continue
 		}
-		select {
-		case err := <-w.done:
-			w.done = nil
-			if err != nil {
-				t.Errorf("%s ended with %v", w.id, err)
-			}
-		case <-time.After(patience):
-			t.Fatalf("%s does not end though all is done", w.id)
+		if err := w.Await(patience); err != nil {
+			t.Errorf("%s, once all is done: %v", w.id, err)
 		}
 	}
 	r.judge(kills, began)

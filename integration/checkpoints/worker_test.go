@@ -2,62 +2,55 @@ package checkpoints
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/restart"
 )
 
-// workerEnv holds a task: a process of this test binary that finds it in its
-// environment is a worker.
-const workerEnv = "QUORATE_CHECKPOINTS_WORKER"
-
 // task is what a worker process is to do.
 type task struct {
-	Store    string // which, a key of stores
+	Store    string // the store's name in package harness
 	Addrs    []string
-	TTL      time.Duration
 	ID       string
 	Items    int
 	Postgres string // its URL
 	PGAddr   string
 }
 
-// workerMain is the main function of a worker: a service as one would write it.
-func workerMain(arg string) int {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	var tk task
-	if err := json.Unmarshal([]byte(arg), &tk); err != nil {
-		logger.Error("task", "error", err)
-		return 2
-	}
+// runWorker is the main function of a worker: a service as one would write it.
+func runWorker(tk task, logger *slog.Logger) error {
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gone := harness.ParentGone()
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test
+		<-gone
 		cancel()
 	}()
-	store, err := stores[tk.Store].open(tk, &backend.Options{Namespace: "checkpoints", TTL: tk.TTL, Logger: logger})
+	store, err := harness.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: "checkpoints", TTL: ttl, Logger: logger})
 	if err != nil {
-		logger.Error("store", "error", err)
-		return 2
+		return err
 	}
-	return restart.Run(ctx, func(ctx context.Context) error {
-		if err := restart.Await(ctx, restart.TCP(tk.PGAddr), restart.Store(store)); err != nil {
+	code := restart.Run(ctx, func(ctx context.Context) error {
+		if err := restart.Await(ctx, restart.TCP(tk.PGAddr), restart.Store(store.Store)); err != nil {
 			return err
 		}
 		return restart.Supervise(ctx, func(ctx context.Context) error {
-			return work(ctx, store, tk)
+			return work(ctx, store.Store, tk)
 		}, &restart.Policy{Name: tk.ID, Logger: logger})
 	}, &restart.Options{Close: []io.Closer{store}, DrainTimeout: 5 * time.Second, Logger: logger})
+	if code != 0 {
+		return fmt.Errorf("restart.Run returned %d", code)
+	}
+	return nil
 }
 
 // work does the items that are left, in turn, while it leads.

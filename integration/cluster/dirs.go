@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,9 +9,15 @@ import (
 	"syscall"
 )
 
+// dataEnv names the directory below which servers keep their data, instead of
+// the one for temporary files.
+const dataEnv = "QUORATE_DATA"
+
+func dataRoot() string { return cmp.Or(os.Getenv(dataEnv), os.TempDir()) }
+
 // sharedDir is a directory that all test processes of this user share.
-func sharedDir(name string) (string, error) {
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("quorate-%d", os.Getuid()), name)
+func sharedDir(parent, name string) (string, error) {
+	dir := filepath.Join(parent, fmt.Sprintf("quorate-%d", os.Getuid()), name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making a shared directory: %w", err)
 	}
@@ -50,7 +57,7 @@ type dataDir struct {
 }
 
 func newDataDir(name string) (*dataDir, error) {
-	parent, err := sharedDir("data")
+	parent, err := sharedDir(dataRoot(), "data")
 	if err != nil {
 		return nil, err
 	}

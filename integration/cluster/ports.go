@@ -63,7 +63,7 @@ func (p *portPool) give(ports ...int) {
 
 // grow takes another block.
 func (p *portPool) grow() error {
-	dir, err := sharedDir("ports")
+	dir, err := sharedDir(os.TempDir(), "ports")
 	if err != nil {
 		return err
 	}

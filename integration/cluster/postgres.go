@@ -139,7 +139,7 @@ func (p *Postgres) unprivileged() (*syscall.Credential, error) {
 		return nil, err
 	}
 	// It must get at its own directory, not see the others.
-	for dir := filepath.Dir(p.dir.path); filepath.Clean(dir) != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(p.dir.path); filepath.Clean(dir) != filepath.Clean(dataRoot()); dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o711); err != nil {
 			return nil, err
 		}

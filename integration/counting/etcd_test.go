@@ -7,45 +7,35 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
-
-	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/etcd"
-	"github.com/quorate/quorate/integration/cluster"
 )
 
-var etcdSystem = system{
-	start: func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
-	open: func(t testing.TB, addrs []string, opts *backend.Options) (*backend.Store, error) {
-		return etcd.New(etcdClient(t, addrs), opts)
-	},
-	plain: func(t testing.TB, addrs []string, key string) (func(context.Context) error, func(context.Context) (int64, error)) {
-		client := etcdClient(t, addrs)
-		read := func(ctx context.Context) (value, revision int64, err error) {
-			reply, err := client.Get(ctx, key)
-			if err != nil || len(reply.Kvs) == 0 {
-				return 0, 0, err
-			}
-			value, err = strconv.ParseInt(string(reply.Kvs[0].Value), 10, 64)
-			return value, reply.Kvs[0].ModRevision, err
+func plainEtcd(t testing.TB, addrs []string, key string) (func(context.Context) error, func(context.Context) (int64, error)) {
+	client := etcdClient(t, addrs)
+	read := func(ctx context.Context) (value, revision int64, err error) {
+		reply, err := client.Get(ctx, key)
+		if err != nil || len(reply.Kvs) == 0 {
+			return 0, 0, err
 		}
-		once := func(ctx context.Context) error {
-			value, revision, err := read(ctx)
-			if err != nil {
-				return err
-			}
-			reply, err := client.Txn(ctx).
-				If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
-				Then(clientv3.OpPut(key, strconv.FormatInt(value+1, 10))).Commit()
-			if err == nil && !reply.Succeeded {
-				err = errRefused
-			}
+		value, err = strconv.ParseInt(string(reply.Kvs[0].Value), 10, 64)
+		return value, reply.Kvs[0].ModRevision, err
+	}
+	once := func(ctx context.Context) error {
+		value, revision, err := read(ctx)
+		if err != nil {
 			return err
 		}
-		return once, func(ctx context.Context) (int64, error) {
-			value, _, err := read(ctx)
-			return value, err
+		reply, err := client.Txn(ctx).
+			If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
+			Then(clientv3.OpPut(key, strconv.FormatInt(value+1, 10))).Commit()
+		if err == nil && !reply.Succeeded {
+			err = errRefused
 		}
-	},
+		return err
+	}
+	return once, func(ctx context.Context) (int64, error) {
+		value, _, err := read(ctx)
+		return value, err
+	}
 }
 
 func etcdClient(t testing.TB, addrs []string) *clientv3.Client {
@@ -57,5 +47,3 @@ func etcdClient(t testing.TB, addrs []string) *clientv3.Client {
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
-
-func TestCountingEtcd(t *testing.T) { run(t, etcdSystem) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/integration/judge"
 )
 
@@ -23,34 +25,18 @@ const (
 	callers   = 4 // of each process
 )
 
-// system is a store under test.
-type system struct {
-	start func() (*cluster.Cluster, error)
-	// open makes the Store of a process that reaches the cluster at addrs.
-	open func(t testing.TB, addrs []string, opts *backend.Options) (*backend.Store, error)
-	// plain makes what many services do by themselves: an increment that gets
-	// the key and sets it if it is unchanged.
-	plain func(t testing.TB, addrs []string, key string) (once func(context.Context) error, value func(context.Context) (int64, error))
+// plains make, for each store, what many services do by themselves: an increment
+// that gets the key and sets it if it is unchanged.
+var plains = map[string]func(t testing.TB, addrs []string, key string) (once func(context.Context) error, value func(context.Context) (int64, error)){
+	"etcd":      plainEtcd,
+	"consul":    plainConsul,
+	"zookeeper": plainZooKeeper,
 }
 
 // rig is a cluster and the processes that count on it.
 type rig struct {
-	system  system
+	store   harness.Store
 	cluster *cluster.Cluster
-}
-
-func startRig(t *testing.T, s system) *rig {
-	t.Helper()
-	c, err := s.start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &rig{s, c}
 }
 
 // network is a process's own way to the cluster, which fails as its fault says
@@ -170,14 +156,16 @@ func (r *rig) ours(t *testing.T, f fault) ([]judge.Call, int64) {
 	t.Helper()
 	var nets []*cluster.Proxies
 	var counters []*counter.Counter
-	for range processes {
+	for i := range processes {
 		net := r.network(t)
-		store, err := r.system.open(t, net.Addrs(), &backend.Options{Namespace: "counting", CallTimeout: 2 * time.Second})
+		addrs := net.Addrs()
+		way := i % len(addrs) // of Consul a client knows one server
+		store, err := r.store.Open(slices.Concat(addrs[way:], addrs[:way]), &backend.Options{Namespace: "counting", CallTimeout: 2 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = store.Close() })
-		c, err := counter.New(store, f.name, nil)
+		c, err := counter.New(store.Store, f.name, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -243,7 +231,7 @@ func (r *rig) plain(t *testing.T, f fault) (acknowledged, final int64) {
 	var value func(context.Context) (int64, error)
 	for range processes {
 		net := r.network(t)
-		once, v := r.system.plain(t, net.Addrs(), "plain/"+f.name)
+		once, v := plains[r.store.Name](t, net.Addrs(), "plain/"+f.name)
 		nets, increments, value = append(nets, net), append(increments, once), v
 	}
 	var n atomic.Int64
@@ -271,10 +259,13 @@ func (r *rig) plain(t *testing.T, f fault) (acknowledged, final int64) {
 
 var errRefused = errors.New("refused: somebody was faster")
 
+// TestCounting runs on each store.
+func TestCounting(t *testing.T) { harness.EachStore(t, run) }
+
 // run has a cluster count under every fault, ours and the plain loop side by
 // side.
-func run(t *testing.T, s system) {
-	r := startRig(t, s)
+func run(t *testing.T, store harness.Store) {
+	r := &rig{store, store.Cluster(t)}
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) {
 			t.Run("ours", func(t *testing.T) {

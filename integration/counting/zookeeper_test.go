@@ -9,62 +9,44 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
-
-	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/zookeeper"
-	"github.com/quorate/quorate/integration/cluster"
 )
 
-const zooTick = 500 * time.Millisecond
-
-var zooKeeperSystem = system{
-	start: func() (*cluster.Cluster, error) {
-		return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: zooTick})
-	},
-	open: func(_ testing.TB, addrs []string, opts *backend.Options) (*backend.Store, error) {
-		d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: zooTick})
+func plainZooKeeper(t testing.TB, addrs []string, key string) (func(context.Context) error, func(context.Context) (int64, error)) {
+	conn := zooClient(t, addrs)
+	key = "/" + path.Base(key)
+	read := func() (value int64, version int32, err error) {
+		data, stat, err := conn.Get(key)
+		if errors.Is(err, zk.ErrNoNode) {
+			return 0, -1, nil
+		} else if err != nil {
+			return 0, 0, err
+		}
+		value, err = strconv.ParseInt(string(data), 10, 64)
+		return value, stat.Version, err
+	}
+	once := func(context.Context) error {
+		value, version, err := read()
 		if err != nil {
-			return nil, err
-		}
-		return backend.New(d, opts)
-	},
-	plain: func(t testing.TB, addrs []string, key string) (func(context.Context) error, func(context.Context) (int64, error)) {
-		conn := zooClient(t, addrs)
-		key = "/" + path.Base(key)
-		read := func() (value int64, version int32, err error) {
-			data, stat, err := conn.Get(key)
-			if errors.Is(err, zk.ErrNoNode) {
-				return 0, -1, nil
-			} else if err != nil {
-				return 0, 0, err
-			}
-			value, err = strconv.ParseInt(string(data), 10, 64)
-			return value, stat.Version, err
-		}
-		once := func(context.Context) error {
-			value, version, err := read()
-			if err != nil {
-				return err
-			}
-			next := []byte(strconv.FormatInt(value+1, 10))
-			if version < 0 {
-				_, err = conn.Create(key, next, 0, zk.WorldACL(zk.PermAll))
-			} else {
-				_, err = conn.Set(key, next, version)
-			}
-			if errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNodeExists) {
-				err = errRefused
-			}
 			return err
 		}
-		return once, func(context.Context) (int64, error) {
-			if _, err := conn.Sync(key); err != nil {
-				return 0, err
-			}
-			value, _, err := read()
-			return value, err
+		next := []byte(strconv.FormatInt(value+1, 10))
+		if version < 0 {
+			_, err = conn.Create(key, next, 0, zk.WorldACL(zk.PermAll))
+		} else {
+			_, err = conn.Set(key, next, version)
 		}
-	},
+		if errors.Is(err, zk.ErrBadVersion) || errors.Is(err, zk.ErrNodeExists) {
+			err = errRefused
+		}
+		return err
+	}
+	return once, func(context.Context) (int64, error) {
+		if _, err := conn.Sync(key); err != nil {
+			return 0, err
+		}
+		value, _, err := read()
+		return value, err
+	}
 }
 
 type quietZoo struct{}
@@ -89,5 +71,3 @@ func zooClient(t testing.TB, addrs []string) *zk.Conn {
 	})
 	return conn
 }
-
-func TestCountingZooKeeper(t *testing.T) { run(t, zooKeeperSystem) }

@@ -17,8 +17,8 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/integration/judge"
-	"github.com/quorate/quorate/integration/rig"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
@@ -44,7 +44,7 @@ const (
 
 // task is what a process is to do.
 type task struct {
-	Store string // which, a key of rig.Stores
+	Store string // which, a key of harness.Stores
 	Addrs []string
 	TTL   time.Duration
 	ID    string
@@ -54,7 +54,7 @@ type task struct {
 
 func do(tk task, logger *slog.Logger) error {
 	before, _ := goroutines()
-	gone := rig.ParentGone()
+	gone := harness.ParentGone()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -144,7 +144,7 @@ type owned struct {
 
 // work uses everything until ctx ends, and leaves nothing behind.
 func work(ctx context.Context, tk task, j *journal, logger *slog.Logger) error {
-	store, err := rig.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: namespace, TTL: tk.TTL, Logger: logger})
+	store, err := harness.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: namespace, TTL: tk.TTL, Logger: logger})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func work(ctx context.Context, tk task, j *journal, logger *slog.Logger) error {
 
 // own says that the client owns something, until it calls what is returned.
 func (c *client) own(what string, token uint64, valid func() bool) (disown func()) {
-	o := &owned{what, token, valid, rig.Now()}
+	o := &owned{what, token, valid, harness.Now()}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.owned[o] = struct{}{}
@@ -190,7 +190,7 @@ func (c *client) own(what string, token uint64, valid func() bool) (disown func(
 func (c *client) beat(ctx context.Context) error {
 	for wait(ctx, 20*time.Millisecond) {
 		c.mu.Lock()
-		now := rig.Now()
+		now := harness.Now()
 		var lines strings.Builder
 		for o := range c.owned {
 			if o.valid() {
@@ -233,7 +233,7 @@ func (c *client) campaign(ctx context.Context, name string, opts *election.Optio
 // progress counts on where the last leader was acknowledged.
 func (c *client) progress(ctx context.Context, l *election.Leadership, p *restart.Checkpoint[int64]) {
 	for ctx.Err() == nil {
-		began := rig.Now()
+		began := harness.Now()
 		value, err := p.Claim(ctx, l.Guard())
 		if err != nil {
 			wait(ctx, 200*time.Millisecond)
@@ -242,7 +242,7 @@ func (c *client) progress(ctx context.Context, l *election.Leadership, p *restar
 		c.j.write(claimed, shared, l.Term(), value, began)
 		for !errors.Is(err, backend.ErrFenced) && wait(ctx, 100*time.Millisecond) {
 			value++
-			began := rig.Now()
+			began := harness.Now()
 			c.j.write(saving, shared, l.Term(), value, began)
 			if err = p.Save(ctx, value); err == nil {
 				c.j.write(saved, shared, l.Term(), value, began)
@@ -257,7 +257,7 @@ func (c *client) tryStale(ctx context.Context, name string, l *election.Leadersh
 	ctx, cancel := context.WithTimeout(ctx, 5*c.TTL)
 	defer cancel()
 	for i := 0; wait(ctx, 50*time.Millisecond); i++ {
-		began := rig.Now()
+		began := harness.Now()
 		key := fmt.Sprintf("stale/%s/%d-%d/%d", name, l.Term(), began, i)
 		switch _, err := c.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, l.Guard()); {
 		case err == nil:
@@ -282,7 +282,7 @@ func (c *client) count(ctx context.Context) error {
 			patience = 500 * time.Millisecond
 		}
 		bound, cancel := context.WithTimeout(ctx, patience)
-		began, delta := rig.Now(), judge.SomeDelta()
+		began, delta := harness.Now(), judge.SomeDelta()
 		c.j.write(adding, shared, 0, delta, began)
 		result, err := n.Add(bound, delta)
 		cancel()
@@ -318,7 +318,7 @@ func (c *client) tally(ctx context.Context) error {
 		}
 	})
 	for wait(ctx, flushEvery) {
-		began := rig.Now()
+		began := harness.Now()
 		before := sum.Load() - 1 // the last may not have been added yet
 		bound, cancel := context.WithTimeout(ctx, 30*time.Second)
 		err := t.Flush(bound)
@@ -331,7 +331,7 @@ func (c *client) tally(ctx context.Context) error {
 		}
 	}
 	adds.Wait()
-	began := rig.Now()
+	began := harness.Now()
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := t.Close(bound); err != nil {
@@ -351,7 +351,7 @@ func (c *client) number(ctx context.Context) error {
 	}
 	defer s.Close()
 	for wait(ctx, 100*time.Millisecond) {
-		began := rig.Now()
+		began := harness.Now()
 		switch n, err := s.Next(ctx); {
 		case err == nil:
 			c.j.write(numbered, shared, n, 0, began)

@@ -6,12 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 func clientParted(ctx context.Context, r *run) error {
 	p := r.someone()
-	v := victims{began: rig.Now(), clients: []*process{p}}
+	v := victims{began: harness.Now(), clients: []*process{p}}
 	p.net.Silence()
 	if err := r.lasts(ctx, v); err != nil {
 		return err
@@ -47,7 +47,7 @@ func partedFromOne(ctx context.Context, r *run) error {
 		return errors.New("no client has a connection")
 	}
 	node := nodes[r.random.IntN(len(nodes))]
-	v := victims{began: rig.Now(), clients: r.agents(node), silent: true}
+	v := victims{began: harness.Now(), clients: r.agents(node), silent: true}
 	for _, p := range r.clients {
 		p.net.Node(node).Silence()
 	}
@@ -69,7 +69,7 @@ func oneWay(ctx context.Context, r *run) error {
 		some = []*process{r.someone()}
 	}
 	heard := r.random.IntN(2) == 0
-	v := victims{began: rig.Now(), clients: some, heard: heard}
+	v := victims{began: harness.Now(), clients: some, heard: heard}
 	for _, p := range some {
 		if heard {
 			p.net.Mute()
@@ -104,7 +104,7 @@ func latency(_ context.Context, r *run) error {
 // repliesHeld lets the replies of a while arrive together, late.
 func repliesHeld(ctx context.Context, r *run) error {
 	p := r.someone()
-	v := victims{began: rig.Now(), clients: []*process{p}, heard: true}
+	v := victims{began: harness.Now(), clients: []*process{p}, heard: true}
 	p.net.HoldReplies()
 	if err := r.lasts(ctx, v); err != nil {
 		return err
@@ -118,7 +118,7 @@ func repliesHeld(ctx context.Context, r *run) error {
 // that nobody waits for any more.
 func requestsHeld(ctx context.Context, r *run) error {
 	p := r.someone()
-	v := victims{began: rig.Now(), clients: []*process{p}}
+	v := victims{began: harness.Now(), clients: []*process{p}}
 	p.net.HoldRequests()
 	if err := r.lasts(ctx, v); err != nil {
 		return err
@@ -140,7 +140,7 @@ func resets(_ context.Context, r *run) error {
 
 func clientPaused(ctx context.Context, r *run) error {
 	p := r.someone()
-	v := victims{began: rig.Now(), clients: []*process{p}}
+	v := victims{began: harness.Now(), clients: []*process{p}}
 	if err := p.Stop(); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func clientPaused(ctx context.Context, r *run) error {
 // clientKilled kills a client, and starts another in its place after a while.
 func clientKilled(ctx context.Context, r *run) error {
 	p := r.someone()
-	v := victims{began: rig.Now(), clients: []*process{p}}
+	v := victims{began: harness.Now(), clients: []*process{p}}
 	p.Kill()
 	if err := r.lasts(ctx, v); err != nil {
 		return err

@@ -18,19 +18,19 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
-func TestMain(m *testing.M) { rig.Main(m, do) }
+func TestMain(m *testing.M) { harness.Main(m, do) }
 
-func TestFaultsEtcd(t *testing.T)      { runFaults(t, "etcd") }
-func TestFaultsConsul(t *testing.T)    { runFaults(t, "consul") }
-func TestFaultsZooKeeper(t *testing.T) { runFaults(t, "zookeeper") }
+// TestFaults runs on each store.
+func TestFaults(t *testing.T) {
+	harness.EachStore(t, func(t *testing.T, store harness.Store) { runFaults(t, store.Name) })
+}
 
 // share is what the short share takes.
 var share = []string{
@@ -38,8 +38,8 @@ var share = []string{
 }
 
 func runFaults(t *testing.T, store string) {
-	rounds, length := number(t, "QUORATE_FAULTS", 0), duration(t, "QUORATE_FAULTS_FOR")
-	seed := uint64(number(t, "QUORATE_SEED", 1))
+	rounds, length := harness.Number(t, "QUORATE_FAULTS", 0), duration(t, "QUORATE_FAULTS_FOR")
+	seed := uint64(harness.Number(t, "QUORATE_SEED", 1))
 	clients, slack := 4, time.Duration(0)
 	if short := rounds == 0 && length == 0; short {
 		clients, slack = 3, 10*time.Second // the tests have company
@@ -50,7 +50,7 @@ func runFaults(t *testing.T, store string) {
 	r := startRun(t, store, 3*time.Second, clients, seed)
 	r.slack = slack
 	ctx := t.Context()
-	start, err := r.recover(ctx, rig.Now(), kind{name: "start", held: true}, r.clients)
+	start, err := r.recover(ctx, harness.Now(), kind{name: "start", held: true}, r.clients)
 	if err != nil {
 		t.Fatalf("at the start: %v", err)
 	}
@@ -129,19 +129,6 @@ func (r *run) schedule(rounds int, some []kind) (all []kind) {
 	}
 	r.random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
-}
-
-func number(t testing.TB, name string, byDefault int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return byDefault
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }
 
 func duration(t testing.TB, name string) time.Duration {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // place is a key of a primitive, or a directory of such.
@@ -18,8 +18,8 @@ type place []string
 
 // ephemeral are the places of what goes with its owner.
 var ephemeral = []place{
-	{"election", plain, "office"},
-	{"election", strict, "office"},
+	{"election", plain, "tenure", "leader"},
+	{"election", strict, "tenure", "leader"},
 	{"election", plain, "queue", ""},
 	{"election", strict, "queue", ""},
 	{"partition", shared, "claims", ""},
@@ -33,7 +33,7 @@ func (p place) target() (driver.Target, error) {
 	if dir {
 		rest = rest[:len(rest)-1]
 	}
-	key, err := backend.Key(p[0], p[1], rest...)
+	key, err := backend.Path(backend.Kind(p[0]), p[1], rest...)
 	if err != nil {
 		return driver.Target{}, err
 	}
@@ -154,7 +154,7 @@ func serverEmptied(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	began := rig.Now()
+	began := harness.Now()
 	if err := errors.Join(n.Kill(), n.Wipe(), n.Launch()); err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func serverMisconfigured(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	began := rig.Now()
+	began := harness.Now()
 	if err := n.Kill(); err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func memberRemoved(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	began := rig.Now()
+	began := harness.Now()
 	if err := n.Expel(ctx); err != nil {
 		return err
 	}
@@ -254,7 +254,7 @@ func reconnectStorm(ctx context.Context, r *run) error {
 	if err := r.cluster.StartAll(ctx); err != nil {
 		return err
 	}
-	if err := r.gathered(ctx, crowd, rig.Now()); err != nil {
+	if err := r.gathered(ctx, crowd, harness.Now()); err != nil {
 		return fmt.Errorf("after the outage: %w", err)
 	}
 	return crowd.End(time.Minute)

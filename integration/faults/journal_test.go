@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -9,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // Kinds of lines. Most are about one call: begin is when it began, and the
@@ -45,7 +44,7 @@ func openJournal(path string) (*journal, error) {
 }
 
 func (j *journal) write(kind, what string, token uint64, value, begin int64) {
-	j.append(text(rig.Now(), kind, what, token, value, begin))
+	j.append(text(harness.Now(), kind, what, token, value, begin))
 }
 
 func (j *journal) append(lines string) {
@@ -68,37 +67,20 @@ type line struct {
 	value, begin int64
 }
 
-// reader reads a journal as it grows.
-type reader struct {
-	path   string
-	offset int64
-}
+// reader reads a client's journal as it grows.
+type reader struct{ harness.JournalReader }
 
-// next returns the lines that have come; the last may be torn, and waits.
-func (r *reader) next() ([]line, error) {
-	f, err := os.Open(r.path)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.NewSectionReader(f, r.offset, 1<<40))
-	if err != nil {
-		return nil, err
-	}
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	r.offset += int64(len(content))
-	var lines []line
-	for s := range strings.Lines(string(content)) {
-		l, err := parse(s)
+// next returns the lines that have come since the last call.
+func (r *reader) next() (lines []line, err error) {
+	texts, err := r.Next()
+	for _, text := range texts {
+		l, err := parse(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", r.path, s, err)
+			return nil, fmt.Errorf("%s: %q: %w", r.Path, text, err)
 		}
 		lines = append(lines, l)
 	}
-	return lines, nil
+	return lines, err
 }
 
 func parse(s string) (l line, err error) {

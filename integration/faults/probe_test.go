@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // probe writes to the store all the time, by the store's own client, to tell
@@ -30,15 +30,15 @@ func startProbe(a admin) *probe {
 	p.done.Go(func() {
 		for i := 0; wait(ctx, 50*time.Millisecond); i++ {
 			way := i % len(p.writes)
-			began := rig.Now()
+			began := harness.Now()
 			bound, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 			err := a.write(bound, way)
 			cancel()
 			p.mu.Lock()
 			if err == nil {
-				p.writes[way] = append(p.writes[way], write{began, rig.Now()})
+				p.writes[way] = append(p.writes[way], write{began, harness.Now()})
 			} else {
-				p.failures = append(p.failures, rig.Now())
+				p.failures = append(p.failures, harness.Now())
 			}
 			p.mu.Unlock()
 		}

@@ -105,11 +105,10 @@ func (r *run) led(what string, since int64) error {
 }
 
 // queued returns an error unless each client campaigns in both elections: it
-// has its place in the queue, or holds the office (whose holder does not mind
-// if somebody deletes its place).
+// has its place in the queue, or leads.
 func (r *run) queued(int64) error {
 	for _, name := range []string{plain, strict} {
-		entries, err := r.entries(context.Background(), place{"election", name, "queue", ""}, place{"election", name, "office"})
+		entries, err := r.entries(context.Background(), place{"election", name, "queue", ""}, place{"election", name, "tenure", "leader"})
 		if err != nil {
 			return err
 		}

@@ -15,14 +15,14 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // run is a cluster with client processes that use everything, and the one who
 // breaks it.
 type run struct {
 	t       *testing.T
-	rig     rig.Store
+	rig     harness.Store
 	ttl     time.Duration
 	slack   time.Duration // granted on top of each bound
 	random  *rand.Rand
@@ -36,8 +36,8 @@ type run struct {
 	all     []*process               // that there ever were
 	kind    kind                     // the fault in hand
 	during  map[string]time.Duration // how soon the others were back while it lasted
-	stores  []*rig.Opened            // the checker's own: on Consul one for each agent
-	store   *rig.Opened              // the first
+	stores  []*harness.Opened        // the checker's own: on Consul one for each agent
+	store   *harness.Opened          // the first
 
 	mu      sync.Mutex
 	h       *history
@@ -47,7 +47,7 @@ type run struct {
 
 // process is a client, with a network of its own.
 type process struct {
-	*rig.Process
+	*harness.Process
 	number  int
 	id      string
 	name    string // of the process: another when the client is started again
@@ -58,7 +58,7 @@ type process struct {
 func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed uint64) *run {
 	t.Helper()
 	r := &run{
-		t: t, rig: rig.Stores[store], ttl: ttl, random: rand.New(rand.NewPCG(seed, 0)),
+		t: t, rig: harness.Stores[store], ttl: ttl, random: rand.New(rand.NewPCG(seed, 0)),
 		dir: t.TempDir(), h: newHistory(),
 	}
 	var err error
@@ -110,7 +110,7 @@ func (r *run) closeStores() {
 func (r *run) start(id string, instead *process) (*process, error) {
 	n := len(r.all)
 	p := &process{number: n, id: id, name: fmt.Sprintf("%s.%d", id, n)}
-	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	p.journal.Path = filepath.Join(r.dir, "journal-"+p.name)
 	if instead != nil {
 		p.net = instead.net
 	} else {
@@ -140,8 +140,8 @@ func (r *run) start(id string, instead *process) (*process, error) {
 }
 
 func (r *run) launch(p *process, tk task) (err error) {
-	tk.Store, tk.TTL, tk.Out = r.rig.Name, r.ttl, p.journal.path
-	if p.Process, err = rig.StartProcess(r.dir, p.name, tk); err != nil {
+	tk.Store, tk.TTL, tk.Out = r.rig.Name, r.ttl, p.journal.Path
+	if p.Process, err = harness.StartProcess(r.dir, p.name, tk); err != nil {
 		return err
 	}
 	r.t.Cleanup(func() {
@@ -159,7 +159,7 @@ func (r *run) launch(p *process, tk task) (err error) {
 func (r *run) read() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.cut = rig.Now()
+	r.cut = harness.Now()
 	for _, p := range r.all {
 		lines, err := p.journal.next()
 		if err != nil {
@@ -174,7 +174,7 @@ func (r *run) read() int64 {
 
 // heals says that the fault in hand is being undone: what comes after the
 // store's next successful write is held to the bounds.
-func (r *run) heals() { r.healing <- rig.Now() }
+func (r *run) heals() { r.healing <- harness.Now() }
 
 // goesBack says that the store is going back, wentBack that it has.
 func (r *run) goesBack(back rewind) {
@@ -217,7 +217,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	before := len(r.h.wrong)
-	began := rig.Now()
+	began := harness.Now()
 	r.kind, r.during = k, nil
 	r.healing = make(chan int64, 1)
 	undone := make(chan error, 1)
@@ -227,7 +227,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 	select {
 	case healing = <-r.healing:
 	case err = <-undone: // it heals by itself
-		healing = rig.Now()
+		healing = harness.Now()
 		undone <- err
 	}
 	if err != nil {
@@ -244,7 +244,7 @@ func (r *run) round(ctx context.Context, k kind) outcome {
 		r.t.Fatalf("%s: %v", k.name, err)
 	}
 	// What undoing the fault did in the end may have disturbed once more.
-	if back, err = r.probe.after(ctx, rig.Now()); err != nil {
+	if back, err = r.probe.after(ctx, harness.Now()); err != nil {
 		r.t.Fatalf("%s: the store does not stay: %v", k.name, err)
 	}
 	for part, took := range r.recoverAll(ctx, back) {
@@ -322,7 +322,7 @@ func (r *run) tally(ctx context.Context) (int64, error) {
 
 // judgeTally holds the total against what each client has flushed and given.
 func (r *run) judgeTally(ctx context.Context) error {
-	began := rig.Now()
+	began := harness.Now()
 	total, err := r.tally(ctx)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 func leaderKilled(ctx context.Context, r *run) error {
@@ -31,7 +31,7 @@ func (r *run) killed(ctx context.Context, servers ...*cluster.Node) error {
 			return err
 		}
 	}
-	began := rig.Now()
+	began := harness.Now()
 	if len(servers) > 1 {
 		pause(r.either())
 	} else if err := r.lasts(ctx, victims{began: began, server: servers[0]}); err != nil {
@@ -68,7 +68,7 @@ func (r *run) paused(ctx context.Context, n *cluster.Node) error {
 	if err := n.Pause(); err != nil {
 		return err
 	}
-	began := rig.Now()
+	began := harness.Now()
 	if _, err := r.cluster.Leader(ctx); err != nil {
 		return err
 	}

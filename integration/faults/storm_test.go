@@ -13,7 +13,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 const (
@@ -29,11 +29,11 @@ const (
 func (r *run) crowd(ctx context.Context) (*process, error) {
 	n := len(r.all)
 	p := &process{number: n, id: "storm", name: fmt.Sprintf("storm.%d", n)}
-	p.journal.path = filepath.Join(r.dir, "journal-"+p.name)
+	p.journal.Path = filepath.Join(r.dir, "journal-"+p.name)
 	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: stormSize}); err != nil {
 		return nil, err
 	}
-	return p, r.gathered(ctx, p, rig.Now())
+	return p, r.gathered(ctx, p, harness.Now())
 }
 
 // gathered waits until every one of the crowd has a session, and an answer of
@@ -71,7 +71,7 @@ func storm(ctx context.Context, tk task, j *journal) error {
 	errs := make([]error, tk.Storm)
 	for i := range tk.Storm {
 		addrs := append(tk.Addrs[i%len(tk.Addrs):len(tk.Addrs):len(tk.Addrs)], tk.Addrs[:i%len(tk.Addrs)]...)
-		store, err := rig.Stores[tk.Store].OpenFrom(fmt.Sprintf("127.0.1.%d", 1+i/perAddress), addrs, &backend.Options{
+		store, err := harness.Stores[tk.Store].OpenFrom(fmt.Sprintf("127.0.1.%d", 1+i/perAddress), addrs, &backend.Options{
 			Namespace: "storm", TTL: stormTTL, CloseTimeout: 20 * time.Second,
 			Trace: &backend.Trace{
 				SessionGranted: func(backend.SessionGranted) { with.Add(1) },
@@ -91,7 +91,7 @@ func storm(ctx context.Context, tk task, j *journal) error {
 		}
 		all.Go(func() {
 			for wait(ctx, time.Second+rand.N(time.Second)) {
-				began := rig.Now()
+				began := harness.Now()
 				if _, err := n.Value(ctx); err == nil {
 					served[i].Store(began)
 				}
@@ -111,7 +111,7 @@ func storm(ctx context.Context, tk task, j *journal) error {
 		})
 	}
 	for wait(ctx, 100*time.Millisecond) {
-		longest := rig.Now()
+		longest := harness.Now()
 		for i := range served {
 			longest = min(longest, served[i].Load())
 		}

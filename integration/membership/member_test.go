@@ -11,18 +11,14 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 )
 
-// memberEnv holds a task: a process of this test binary that finds it in its
-// environment is a member.
-const memberEnv = "QUORATE_MEMBERSHIP_MEMBER"
-
 // task is what a member process is to do.
 type task struct {
-	Store    string // which, a key of stores
+	Store    string // the store's name in package harness
 	Addrs    []string
-	TTL      time.Duration
 	ID       string
 	Out      string // the file it appends to
 	Snapshot string
@@ -41,12 +37,7 @@ type sight struct {
 
 // runMember is the main function of a member process. On a line of its
 // standard input it leaves; at the end of it it ends, with its parent.
-func runMember(arg string) int {
-	var tk task
-	if err := json.Unmarshal([]byte(arg), &tk); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
+func runMember(tk task, logger *slog.Logger) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	leave := make(chan struct{})
@@ -59,22 +50,19 @@ func runMember(arg string) int {
 		}
 		cancel()
 	}()
-	if err := beMember(ctx, tk, leave); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if err := beMember(ctx, tk, logger, leave); ctx.Err() == nil {
+		return err
 	}
-	return 0
+	return nil
 }
 
-func beMember(ctx context.Context, tk task, leave <-chan struct{}) error {
-	store, err := stores[tk.Store].open(tk.Addrs, &backend.Options{
-		Namespace: "members", TTL: tk.TTL, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+func beMember(ctx context.Context, tk task, logger *slog.Logger, leave <-chan struct{}) error {
+	store, err := harness.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: "members", TTL: ttl, Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	group, err := membership.New(store, "g", &membership.Options{SnapshotFile: tk.Snapshot})
+	group, err := membership.New(store.Store, "g", &membership.Options{SnapshotFile: tk.Snapshot})
 	if err != nil {
 		return err
 	}

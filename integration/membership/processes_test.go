@@ -3,16 +3,17 @@ package membership
 import (
 	"path/filepath"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // runProcesses starts five member processes and lets happen to them, and to the
 // store, what does happen.
-func runProcesses(t *testing.T, store string) {
+func runProcesses(t *testing.T, store harness.Store) {
 	r := startRig(t, store)
-	ttl, expiry := r.system.ttl, r.system.expiry
+	expiry := store.Expiry(ttl)
 	seen := expiry + ttl/10 + time.Second // a crash is
 	all := []string{"a", "b", "c", "d", "e"}
 	members := make(map[string]*member)
@@ -33,7 +34,7 @@ func runProcesses(t *testing.T, store string) {
 	e := members["e"]
 	r.gone(e)
 	began = time.Now()
-	if _, err := e.stdin.Write([]byte("leave\n")); err != nil {
+	if err := e.Tell("leave"); err != nil {
 		t.Fatal(err)
 	}
 	took := r.until(began, time.Second, "e has left", shows("a", "b", "c", "d"))
@@ -46,7 +47,7 @@ func runProcesses(t *testing.T, store string) {
 	d := members["d"]
 	old := d.sights(t)[0].Members["d"]
 	r.gone(d)
-	d.kill(t)
+	d.Kill()
 	began = time.Now()
 	d = r.start("d", "")
 	took = r.until(began, 5*time.Second, "d is another", func(s sight) bool {
@@ -59,7 +60,7 @@ func runProcesses(t *testing.T, store string) {
 
 	// A crash for good.
 	r.gone(d)
-	d.kill(t)
+	d.Kill()
 	began = time.Now()
 	took = r.until(began, seen, "d is gone", shows("a", "b", "c"))
 	if t.Logf("a crash was seen by all after %v, the TTL is %v", took, ttl); took > seen {
@@ -71,11 +72,15 @@ func runProcesses(t *testing.T, store string) {
 	c := members["c"]
 	same := c.sights(t)[len(c.sights(t))-1].Members["c"]
 	r.gone(c)
-	c.signal(t, syscall.SIGSTOP)
+	if err := c.Stop(); err != nil {
+		t.Fatal(err)
+	}
 	began = time.Now()
 	t.Logf("a pause was seen by all after %v", r.until(began, seen, "c is gone", shows("a", "b")))
 	want("in the pause", "c")
-	c.signal(t, syscall.SIGCONT)
+	if err := c.Resume(); err != nil {
+		t.Fatal(err)
+	}
 	began = time.Now()
 	took = r.until(began, 2*ttl, "c is back", func(s sight) bool { return shows("a", "b", "c")(s) && s.Members["c"] == same })
 	t.Logf("its end was seen by all after %v", took)
@@ -87,7 +92,6 @@ func runProcesses(t *testing.T, store string) {
 // meanwhile, and knows the others from its snapshot.
 func (r *rig) outage(want func(string, ...string)) {
 	r.t.Helper()
-	ttl := r.system.ttl
 	snapshot := filepath.Join(r.t.TempDir(), "peers")
 	f := r.start("f", snapshot)
 	began := time.Now()
@@ -99,7 +103,7 @@ func (r *rig) outage(want func(string, ...string)) {
 	}
 	began = time.Now()
 	r.gone(f)
-	f.kill(r.t)
+	f.Kill()
 	f = r.start("f", snapshot)
 	r.gone(f)
 	others := r.members
@@ -119,7 +123,7 @@ func (r *rig) outage(want func(string, ...string)) {
 		return shows("a", "b", "c", "f")(s) && !s.Stale && s.Synced && s.Held == 0
 	})
 	r.t.Logf("all were current %v after the return", took)
-	pause(2*r.system.expiry + 2*time.Second) // whatever is left of before expires
+	pause(2*r.store.Expiry(ttl) + 2*time.Second) // whatever is left of before expires
 	r.until(time.Now(), ttl, "all are still", func(s sight) bool {
 		return shows("a", "b", "c", "f")(s) && !s.Stale && s.Held == 0
 	})

@@ -6,105 +6,60 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
-// system is a store under test.
-type system struct {
-	ttl, expiry time.Duration // expiry: the longest that a session lives that is not renewed
-	start       func() (*cluster.Cluster, error)
-	open        func(addrs []string, opts *backend.Options) (*backend.Store, error)
-}
+// ttl is that of the members' sessions.
+const ttl = 4 * time.Second
 
-var stores = map[string]system{}
+func TestMain(m *testing.M) { harness.Main(m, runMember) }
 
-func TestMain(m *testing.M) {
-	if arg := os.Getenv(memberEnv); arg != "" {
-		os.Exit(runMember(arg))
-	}
-	os.Exit(m.Run())
-}
+// The tests run on each store.
+func TestProcesses(t *testing.T) { harness.EachStore(t, runProcesses) }
+func TestScale(t *testing.T)     { harness.EachStore(t, runScale) }
 
 type rig struct {
 	t       *testing.T
-	name    string
-	system  system
+	store   harness.Store
 	cluster *cluster.Cluster
 	members []*member // that run
 }
 
-func startRig(t *testing.T, name string) *rig {
+func startRig(t *testing.T, store harness.Store) *rig {
 	t.Helper()
-	r := &rig{t: t, name: name, system: stores[name]}
-	var err error
-	if r.cluster, err = r.system.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
+	return &rig{t: t, store: store, cluster: store.Cluster(t)}
 }
 
 // member is a process.
 type member struct {
+	*harness.Process
 	id    string
 	out   string
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
-	done  chan struct{}
 	shown int // lines read so far by removed
 }
 
 func (r *rig) start(id, snapshot string) *member {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	m := &member{id: id, out: filepath.Join(dir, "views"), done: make(chan struct{})}
-	arg, err := json.Marshal(task{Store: r.name, Addrs: r.cluster.Addrs(), TTL: r.system.ttl, ID: id, Out: m.out, Snapshot: snapshot})
+	m := &member{id: id, out: filepath.Join(dir, "views")}
+	var err error
+	m.Process, err = harness.StartProcess(dir, id, task{Store: r.store.Name, Addrs: r.cluster.Addrs(), ID: id, Out: m.out, Snapshot: snapshot})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	logFile, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer logFile.Close()
-	m.cmd = exec.Command(exe)
-	m.cmd.Env = append(os.Environ(), memberEnv+"="+string(arg))
-	m.cmd.Stderr = logFile
-	if m.stdin, err = m.cmd.StdinPipe(); err != nil {
-		r.t.Fatal(err)
-	}
-	if err := m.cmd.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	go func() {
-		_ = m.cmd.Wait()
-		close(m.done)
-	}()
 	r.t.Cleanup(func() {
-		m.kill(r.t)
+		m.Kill()
 		if r.t.Failed() {
-			content, _ := os.ReadFile(logFile.Name())
-			r.t.Logf("log of %s:\n%s", id, content[max(0, len(content)-2000):])
+			r.t.Logf("log of %s:\n%s", id, m.Tail(2000))
 		}
 	})
 	r.members = append(r.members, m)
@@ -114,18 +69,6 @@ func (r *rig) start(id, snapshot string) *member {
 // gone takes a member off those that are asked.
 func (r *rig) gone(m *member) {
 	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
-}
-
-func (m *member) kill(testing.TB) {
-	_ = m.cmd.Process.Kill()
-	<-m.done
-}
-
-func (m *member) signal(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := m.cmd.Process.Signal(sig); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // sights returns the views that the member was delivered so far.

@@ -2,7 +2,6 @@ package membership
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -11,26 +10,24 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 )
 
 // runScale lets members join at once, fifty to a Store, and measures until a
 // watcher behind a proxy sees them all; then what a single change costs that
 // watcher. QUORATE_MEMBERS says how many, a hundred by default.
-func runScale(t *testing.T, store string) {
-	members, err := strconv.Atoi(os.Getenv("QUORATE_MEMBERS"))
-	if err != nil {
-		members = 100
-	}
+func runScale(t *testing.T, store harness.Store) {
+	members := harness.Number(t, "QUORATE_MEMBERS", 100)
 	r := startRig(t, store)
 	const each = 50
 	open := func(addrs []string) *membership.Group {
-		s, err := r.system.open(addrs, &backend.Options{Namespace: "scale", TTL: 10 * time.Second})
+		s, err := store.Open(addrs, &backend.Options{Namespace: "scale", TTL: 10 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = s.Close() })
-		g, err := membership.New(s, "g", nil)
+		g, err := membership.New(s.Store, "g", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,11 +82,11 @@ func runScale(t *testing.T, store string) {
 		return
 	}
 	bytes1 := delivered()
-	t.Logf("%s: %d joins at once: seen by a watcher after %v, in %d views and %d KiB", store, members, seen.Sub(began).Round(time.Millisecond), views, (bytes1-bytes0)>>10)
+	t.Logf("%s: %d joins at once: seen by a watcher after %v, in %d views and %d KiB", store.Name, members, seen.Sub(began).Round(time.Millisecond), views, (bytes1-bytes0)>>10)
 	settle := time.NewTimer(3 * time.Second)
 	<-settle.C
 	t.Logf("%s: heap in a process with %d watching Stores and %d memberships: %d bytes per member and Store",
-		store, len(groups)+1, members, (heapBytes()-heap)/int64(members)/int64(len(groups)+1))
+		store.Name, len(groups)+1, members, (heapBytes()-heap)/int64(members)/int64(len(groups)+1))
 
 	const changes = 20
 	bytes0 = delivered()
@@ -107,7 +104,7 @@ func runScale(t *testing.T, store string) {
 	}
 	bytes1 = delivered()
 	t.Logf("%s: %d updates one by one with %d members: each seen after %v, %d bytes to the watcher per change",
-		store, changes, members, (total / changes).Round(time.Millisecond), (bytes1-bytes0)/changes)
+		store.Name, changes, members, (total / changes).Round(time.Millisecond), (bytes1-bytes0)/changes)
 }
 
 func heapBytes() int64 {

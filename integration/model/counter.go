@@ -9,6 +9,9 @@ package model
 //	arrive                backend/driver Commit: compare, then put
 //	disasters             a restore, with the generation of clause C12, and a document deleted by hand
 //
+// Turns (counter/turn.go) are not in the model: they decide when a commit is
+// sent, and here it may be sent at any time.
+//
 // A read and the commit that is made of it are one step: the store sees the
 // commit only when it arrives. Each add adds a power of two of its own, so that
 // a value says which adds are in it.
@@ -20,7 +23,7 @@ const (
 	coEntries = 2 // the most that a document keeps in the model
 )
 
-// What a writer is at.
+// The states of a writer.
 const (
 	coIdle   = iota // its next add has not begun
 	coAwaits        // the reply to a commit

@@ -30,8 +30,8 @@
 // what it is for. A limit is the protocol as it is, under what the documentation
 // says it does not withstand.
 //
-// Bounds that no configuration goes beyond: two candidates, each in a process of
-// its own; one slot, two processes, two registrations each; three counters. A
+// Bounds that no configuration goes beyond: three candidates, each in a process of
+// its own, and two seats; one slot, two processes, two registrations each; three counters. A
 // read of several keys shows them one after the other, or all at one instant
 // where the name of the case says so; the values of a list are of one instant.
 //

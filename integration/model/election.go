@@ -1,30 +1,30 @@
 package model
 
-// The model of package election, rule by rule. This file has the state and the
-// store; election_candidate.go what a candidate does, and election_faults.go
-// what happens to it.
+// The model of package election, rule by rule. This file has the state;
+// election_store.go the store, election_candidate.go the steps of a candidate,
+// election_decide.go its decisions, and election_faults.go the faults.
 //
-//	candidate (elStart)     election/campaign.go join
-//	reads                   election/state.go read: queue, term, marks, office, in this order
-//	decide (elCampaigns)    election/campaign.go round, officeTaken; terms.go raise, baseMark
-//	decide (elVacates)      election/leadership.go vacate, standing
-//	decide (elClears)       election/sweep.go cleanUp, and vacate of what was lost
-//	decide (elSweeps)       election/sweep.go sweep, sweepBetween
-//	sendTake, lead          election/campaign.go take, leadership.go lead
-//	stands                  election/upkeep.go watch, compare
-//	sendRelease             election/leadership.go release
-//	clear, clearOffice      election/sweep.go clear; terms.go secure
-//	elPause, pauses         election/campaign.go pause; upkeep.go confirmRegularly (Strict)
-//	arrive, holds, apply                  backend/driver Commit: all conditions, then all operations
+//	elStart, elRead, elRead2   election/campaign.go round: the queue, then tenure/
+//	decide, campaigns          election/campaign.go decide
+//	elAhead, elHead            election/wait.go waitBehind, waitForOffice
+//	sendTake, lead             election/take.go take, leadership.go lead
+//	clears, giveUp             election/cleanup.go: leave, replace, secure, clear
+//	stands, sendRelease        election/upkeep.go compare, resign.go release
+//	collect                    election/cleanup.go strays, backend/orphans.go
+//	elPause, pauses            election/wait.go pause; upkeep.go confirmRegularly (Strict)
+//	arrive, holds, apply       backend/driver Commit: all conditions, then all operations
 //
-// Trust: a session's holder believes in it until its trust ends; only then may
-// the store expire it, or never (backend/session.go, internal/trust). That the
-// end of trust comes first is what C6 and the margin are for.
+// The model has more than the package: seats (a semaphore is an election with n
+// seats), priorities, and a successor that the leader names.
+//
+// Trust: the holder of a session trusts it until its window ends. Only then may
+// the store expire the session, or never (backend/session.go, internal/trust).
 
 const (
-	elCandidates = 2
-	elMarks      = 4
-	elQueue      = 4
+	elCandidates = 3
+	elSeats      = 2
+	elMarks      = 6
+	elQueue      = 5
 	elFlights    = 6
 )
 
@@ -32,92 +32,112 @@ const (
 var (
 	elOneLeads = says("at most one process leads at a time, as long as the store does not give the office away before its time")
 	elStrict   = says("with Strict at most one leads even when keys are deleted or leases revoked early")
-	elGrows    = says("terms grow strictly as long as the store keeps the highest; mark and term may both be deleted")
-	elGuard    = says("a guarded commit is applied only while the ownership stands in the store: no guard of an older tenure holds")
-	elOrder    = says("first come, first served: only the head of the queue takes the office")
-	elOthers   = says("no clean-up or resignation deletes the office of another tenure")
+	elGrows    = says("terms grow strictly as long as the store keeps the highest; two keys may be deleted")
+	elGuard    = says("a guarded commit is applied only while the ownership holds in the store: no guard of an older tenure passes")
+	elOrder    = says("first come, first served: a candidate that waited when a campaign began is served before it")
+	elNamed    = says("a named successor that waits is served before all others")
+	elOver     = says("a campaign that has been given up takes no office afterwards")
+	elOthers   = says("no clean-up or resignation deletes the leader key of another tenure")
 )
 
-// elTenure names a time in office, and the mark of it. A mark that is of no
-// tenure has Who + elNobody, and is unique as well.
+// elTenure names a time in office.
 type elTenure struct{ Number, Who, Nonce uint8 }
 
-const elNobody = 8
-
-// elTerm is the document "term". Version 0 is its absence; versions begin anew
-// when it is created again.
-type elTerm struct {
-	Version uint8
-	Tenure  elTenure
-	Clean   bool
+// elMark is a mark: its name, which is unique, and its value. Kind is part of
+// the name.
+type elMark struct {
+	elTenure
+	Kind  uint8
+	Clean bool
+	Next  elName // the candidate that is named as successor
 }
 
-type elEntry struct{ Who, Nonce, Session uint8 } // Who from 1
+// elName names a campaign, and its queue entry.
+type elName struct{ Who, Nonce uint8 }
 
-type elOffice struct {
+// Kinds of marks.
+const (
+	elOwn   = iota // of a tenure: its guard names it
+	elSpare        // of a tenure: the second key that has the number
+	elBase         // of no tenure: it has a number, and a nonce of its own
+)
+
+func (k elMark) sameName(o elMark) bool { return k.elTenure == o.elTenure && k.Kind == o.Kind }
+
+// elEntry is a queue entry. Touched counts the puts to it.
+type elEntry struct{ Who, Nonce, Session, Touched uint8 } // Who from 1
+
+type elLeader struct {
 	Tenure  elTenure
 	Session uint8
+	Jumped  bool // it took the office out of turn: it may have passed others
+}
+
+// elSeat is the directory tenure/ of a seat. An election has one seat.
+type elSeat struct {
+	Leader elLeader
+	Marks  [elMarks]elMark // highest first
+
+	// Ghosts, of this history of the store.
+	Last   elTenure // the last tenure
+	Forgot bool     // since then no key had its number for a while
 }
 
 type elStore struct {
-	Queue  [elQueue]elEntry // by creation
-	Office elOffice
-	Term   elTerm
-	Marks  [elMarks]elTenure   // highest first
-	Alive  [elCandidates]uint8 // sessions, as a set of bits
-
-	// Ghosts, of this history of the store.
-	Last   elTenure // the last that took the office
-	Forgot bool     // since then neither term nor a mark had its number for a while
+	Queue [elQueue]elEntry // by creation
+	Seats [elSeats]elSeat
+	Alive [elCandidates]uint8 // sessions, as a set of bits
 }
 
-// What a commit does.
+// The commits.
 const (
-	elJoin = iota + 1
-	elTake
-	elBase
-	elRaise
-	elSecure
-	elRelease
-	elClearByMark // delete the office, and the queue entry if it is there, on condition of the mark
-	elClearOffice // the same where the mark is gone
-	elClearEntry  // delete the queue entry, there or not
+	elJoin    = iota + 1
+	elTake    // create the leader key and two marks, delete all marks that were read, and the own queue entry
+	elMarkUp  // create marks with a number: base mark, raise, secure
+	elReplace // replace the marks that a take in doubt names
+	elRelease // delete the leader key, put the own marks clean
+	elClear   // delete the leader key; all marks that were read are unchanged
+	elLeave   // delete the own queue entry, whether it exists or not
 )
+
+var elKinds = [...]string{"", "join", "take", "create marks", "replace marks", "release", "clear leader", "leave the queue"}
 
 // elCommit is a commit on its way.
 type elCommit struct {
 	Kind    uint8 // 0 if there is none
 	By      uint8 // from 1
 	Waited  bool
-	Nonce   uint8 // of the queue entry that it names
-	Queued  bool  // it deletes the entry as read, and so requires it
+	Nonce   uint8 // of the campaign
+	Queued  bool  // a take: it deletes the own queue entry
+	Jumped  bool
 	Session uint8
-	Tenure  elTenure          // that it makes, gives up or raises to
-	Term    uint8             // the version of term that it is conditioned on
-	Marks   [elMarks]elTenure // that it names: a take deletes them
-	Create  elTenure          // secure: the mark to create
+	Seat    uint8
+	Tenure  elTenure        // that it makes or ends
+	Marks   [elMarks]elMark // that it names
+	Create  [elMarks]elMark // marks up, replace: the marks that it creates
+	Next    elName          // release: the successor that it names,
+	Touch   elEntry         // and the entry before that one, which it puts
 }
 
-// What a candidate is at.
+// The states of a candidate.
 const (
-	elOut   = iota // between campaigns: the sweeper
-	elStart        // needs a session and a place
+	elOut   = iota // between campaigns: only the collector works
+	elStart        // needs a session; begins a campaign
 	elRead         // reads the queue, then
-	elRead2        // the term
-	elRead3        // the marks
-	elRead4        // the office, and decides
-	elWait         // for the key ahead to go
+	elRead2        // tenure/, and decides
+	elAhead        // watches the entry ahead
+	elHead         // watches tenure/
 	elPause        // Strict: a TTL of the last holder
 	elLeads
 	elAwaits // the reply to its commit
 )
 
-// Why it reads.
+// The purpose of a read.
 const (
 	elCampaigns = iota
 	elVacates   // resigns, in good standing as far as it knows
-	elClears    // gives up what is left of a tenure or campaign
-	elSweeps    // between campaigns
+	elClears    // gives up what is left of a tenure or a campaign
+	elSweeps    // the collector, between campaigns
 )
 
 // elCandidate is one Election in a process of its own, with a session.
@@ -130,24 +150,27 @@ type elCandidate struct {
 	Nonces  uint8 // used
 	At      uint8
 	Mode    uint8
-	Leaves  bool // what it ends with is elOut, not another campaign
-	Seen    elTenure
+	Leaves  bool // the end of this mode is elOut, not another campaign
+	Tried   bool // the express take has been tried, or must not be
+	Joined  bool // the queue entry has been sent
+	Seen    [elSeats]elTenure
 	Leading elTenure
-	Held    uint8    // the version of term that the leader knows
-	Ahead   elEntry  // that it waits for to go,
-	Office  elTenure // or this; or what it clears once the number is secure
-	Target  uint8    // the nonce that it clears
-	Queued  bool     // and whether its queue entry was there
+	Seat    uint8   // that it leads, takes or clears
+	Ahead   elEntry // as it was listed
+	Target  uint8   // the nonce that it clears
+	News    bool    // the driver began a new generation
 
-	// What it has read so far.
-	Queue [elQueue]elEntry
-	Term  elTerm
-	Marks [elMarks]elTenure
+	Queue  [elQueue]elEntry // between two reads
+	Marks  [elMarks]elMark  // that a take after a pause names
+	Doubt  [elMarks]elMark  // that a take in doubt names
+	Doubts uint8            // the seat of that
 
 	// Strict: who may believe to lead since before the pause began; and its
 	// take, if it lands, is too old to lead by.
 	Pending uint8
 	Late    bool
+
+	Came uint8 // a ghost: who waited in the queue when the campaign began
 }
 
 type elState struct {
@@ -163,19 +186,26 @@ type elState struct {
 
 // elFaults are how many of each fault there may be.
 type elFaults struct {
-	TrustEnds, RepliesLost, Resigns, Cancels, Crashes, Again      uint8
-	Revoked, EntryDeleted, OfficeDeleted, TermDeleted, MarkDelete uint8
-	Wiped, Restored                                               uint8
+	TrustEnds, RepliesLost, Resigns, Cancels, Crashes, Again, Transfers uint8
+	Revoked, EntryDeleted, LeaderDeleted, MarkDeleted                   uint8
+	Wiped, Restored                                                     uint8
 }
 
 // election is a configuration.
 type election struct {
 	faults elFaults
 	total  uint8
+	n      int // candidates; 2 if not set
+	seats  int // 1 if not set
 	strict bool
 	atOnce bool // a round of reads is of one instant, as on etcd
 	// history: the office was held before, and resigned.
 	history bool
+	// begun: the first candidate leads at the start, and the second waits.
+	begun bool
+	// out: how many candidates, from the last, do not campaign at the start.
+	out  int
+	prio [elCandidates]uint8
 	// remembered: terms grow as long as any candidate that is up remembers them.
 	remembered bool
 
@@ -184,190 +214,19 @@ type election struct {
 
 // elBent is what mutants leave out, or bend.
 type elBent struct {
-	noSweep, noRaise, noSecure, raiseOnly, noBase, oneMark, oldMarks, noTermCondition, noEntryCondition, clearBlindly, releaseBlindly, markNotWatched, expiresTrusted, noPause, noConfirm bool
+	noSweep, noRaise, noSecure, noSpare, noBase, oneMark, oldMarks, noEntryCondition,
+	clearBlindly, releaseBlindly, markNotWatched, expiresTrusted, noPause, noConfirm,
+	expressBlindly, noReplace, replaceZero, doubtWaits, namedIgnored, namedForEver,
+	noTouch, jumpIgnored, raiseClean bool
 }
 
-func (s *elStore) place(who, nonce uint8) int {
-	for i, e := range s.Queue {
-		if e.Who == who && e.Nonce == nonce && who != 0 {
-			return i
-		}
+// defaults fills in what a configuration leaves out.
+func (m *election) defaults() {
+	if m.n == 0 {
+		m.n = 2
 	}
-	return -1
-}
-
-func (s *elStore) leave(i int) {
-	copy(s.Queue[i:], s.Queue[i+1:])
-	s.Queue[elQueue-1] = elEntry{}
-}
-
-func (s *elStore) marked(t elTenure) bool {
-	for _, m := range s.Marks {
-		if m == t {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *elStore) unmark(t elTenure) {
-	for i, m := range s.Marks {
-		if m == t {
-			copy(s.Marks[i:], s.Marks[i+1:])
-			s.Marks[elMarks-1] = elTenure{}
-			return
-		}
-	}
-}
-
-// mark reports whether there was room.
-func (s *elStore) mark(t elTenure) bool {
-	if s.Marks[elMarks-1] != (elTenure{}) {
-		return false
-	}
-	i := elMarks - 1
-	for ; i > 0 && higher(t, s.Marks[i-1]); i-- {
-		s.Marks[i] = s.Marks[i-1]
-	}
-	s.Marks[i] = t
-	return true
-}
-
-// higher is the order of decodeMarks: by number, then by nonce.
-func higher(a, b elTenure) bool {
-	if a.Number != b.Number {
-		return a.Number > b.Number
-	}
-	if a.Who != b.Who {
-		return a.Who > b.Who
-	}
-	return a.Nonce > b.Nonce
-}
-
-func (s *elStore) alive(who, session uint8) bool { return s.Alive[who-1]&(1<<session) != 0 }
-
-// end is the end of a lease: all its keys go at one instant.
-func (s *elStore) end(who, session uint8) {
-	s.Alive[who-1] &^= 1 << session
-	for i := elQueue - 1; i >= 0; i-- {
-		if s.Queue[i].Who == who && s.Queue[i].Session == session {
-			s.leave(i)
-		}
-	}
-	if s.Office.Tenure.Who == who && s.Office.Session == session {
-		s.Office = elOffice{}
-	}
-}
-
-// forgets keeps the ghost up to date.
-func (s *elStore) forgets() {
-	if max(s.Term.Tenure.Number, s.Marks[0].Number) < s.Last.Number {
-		s.Forgot = true
-	}
-}
-
-// holds reports whether all conditions of a commit hold.
-func (m *election) holds(s *elStore, c *elCommit) bool {
-	here := func(t elTenure) bool { return t == elTenure{} || s.marked(t) }
-	if c.Queued && s.place(c.By, c.Nonce) < 0 {
-		return false
-	}
-	switch c.Kind {
-	case elTake:
-		marks := true
-		for _, t := range c.Marks {
-			marks = marks && here(t)
-		}
-		return s.Office == elOffice{} && marks &&
-			(s.place(c.By, c.Nonce) >= 0 || m.noEntryCondition) &&
-			(s.Term.Version == c.Term || m.noTermCondition)
-	case elRaise, elSecure:
-		return s.Term.Version == c.Term
-	case elRelease:
-		// The office is compared by a version, which is no better than that it
-		// is there.
-		return (s.marked(c.Tenure) || m.releaseBlindly) && s.Office != elOffice{} && s.Term.Version == c.Term
-	case elClearByMark:
-		return s.Office != elOffice{} && (s.marked(c.Tenure) || m.clearBlindly)
-	case elClearOffice: // the queue entry, if it was read, is the condition
-		return s.Office != elOffice{}
-	default:
-		return true
-	}
-}
-
-// apply does what a commit does, to a store where it holds.
-func (m *election) apply(s *elState, c *elCommit) {
-	st := &s.Store
-	room := true
-	vacate := func() {
-		if st.Office.Tenure != c.Tenure {
-			s.Broken.is(elOthers)
-		}
-		st.Office = elOffice{}
-		if i := st.place(c.By, c.Nonce); i >= 0 {
-			st.leave(i)
-		}
-	}
-	switch c.Kind {
-	case elJoin:
-		room = st.Queue[elQueue-1] == elEntry{}
-		for i := range st.Queue {
-			if st.Queue[i] == (elEntry{}) {
-				st.Queue[i] = elEntry{c.By, c.Nonce, c.Session}
-				break
-			}
-		}
-	case elTake:
-		m.grows(s, c)
-		if st.place(c.By, c.Nonce) != 0 && !s.Early {
-			s.Broken.is(elOrder)
-		}
-		for _, t := range c.Marks {
-			st.unmark(t)
-		}
-		room = st.mark(c.Tenure)
-		st.Office = elOffice{c.Tenure, c.Session}
-		st.Term = elTerm{Version: st.Term.Version + 1, Tenure: c.Tenure}
-		st.Last, st.Forgot = c.Tenure, false
-	case elBase:
-		room = st.mark(c.Create)
-	case elRaise:
-		st.Term = elTerm{Version: st.Term.Version + 1, Tenure: c.Tenure}
-	case elSecure:
-		if c.Tenure.Number > st.Term.Tenure.Number {
-			st.Term = elTerm{Version: st.Term.Version + 1, Tenure: c.Tenure}
-		}
-		if c.Create != (elTenure{}) {
-			room = st.mark(c.Create)
-		}
-	case elRelease:
-		vacate()
-		st.Term = elTerm{Version: st.Term.Version + 1, Tenure: c.Tenure, Clean: true}
-	case elClearByMark, elClearOffice:
-		vacate()
-	case elClearEntry:
-		if i := st.place(c.By, c.Nonce); i >= 0 {
-			st.leave(i)
-		}
-	}
-	if !room {
-		s.Broken.is(tooSmall)
-	}
-}
-
-// grows asks of a take whether its number may be used: not if the store has
-// kept a higher one, nor if the taker knows of one; and where nothing else
-// happened than that mark and term were deleted, nor if anybody does.
-func (m *election) grows(s *elState, c *elCommit) {
-	known := !s.Store.Forgot
-	for i := range s.C {
-		a := &s.C[i]
-		asked := m.remembered || i == int(c.By)-1
-		known = known || asked && a.Up && a.At != elOut && a.Seen.Number >= c.Tenure.Number
-	}
-	if known && c.Tenure.Number <= s.Store.Last.Number {
-		s.Broken.is(elGrows)
+	if m.seats == 0 {
+		m.seats = 1
 	}
 }
 
@@ -378,57 +237,110 @@ func (c *elCandidate) believes() bool {
 
 // broken looks at a state as a whole.
 func (m *election) broken(s elState) string {
-	leaders := 0
-	for i := range s.C {
-		if s.C[i].believes() {
-			leaders++
+	for seat := range m.seats {
+		leaders := 0
+		for i := range s.C {
+			if s.C[i].believes() && int(s.C[i].Seat) == seat {
+				leaders++
+			}
 		}
-	}
-	st := &s.Store
-	switch {
-	case s.Broken != 0:
-	case leaders > 1 && !s.Early:
-		s.Broken = elOneLeads
-	case leaders > 1 && m.strict:
-		s.Broken = elStrict
-	case st.Office != elOffice{}:
-		// The guard of a tenure: the office and its own mark are there.
-		for _, t := range st.Marks {
-			if t != (elTenure{}) && t.Who < elNobody && t != st.Last {
-				s.Broken = elGuard
+		st := &s.Store.Seats[seat]
+		switch {
+		case s.Broken != 0:
+		case leaders > 1 && !s.Early:
+			s.Broken = elOneLeads
+		case leaders > 1 && m.strict:
+			s.Broken = elStrict
+		case st.Leader != elLeader{}:
+			// The guard of a tenure: the leader key and its own mark exist.
+			for _, k := range st.Marks {
+				if k != (elMark{}) && k.Kind == elOwn && k.elTenure != st.Last {
+					s.Broken = elGuard
+				}
 			}
 		}
 	}
 	return s.Broken.String()
 }
 
-// good: somebody leads, the store says so, and nobody who campaigns knows a
-// higher term; or nobody wants to, and nothing stands in the way of who may.
+// good: every seat that is wanted has a leader, the store says so, and no
+// candidate knows a higher term; or no candidate campaigns, and nothing is left
+// in the way of a later one.
 func (m *election) good(s elState) bool {
-	wanted, led, known := false, uint8(0), uint8(0)
+	wanted, led := 0, 0
 	for i := range s.C {
-		c := &s.C[i]
-		if c.believes() && s.Store.Office.Tenure == c.Leading && s.Store.marked(c.Leading) {
-			led = c.Leading.Number
-		}
-		if c.Up && c.At != elOut {
-			wanted, known = true, max(known, c.Seen.Number)
+		if s.C[i].Up && s.C[i].At != elOut {
+			wanted++
 		}
 	}
-	if led > 0 {
-		return led >= known
+	for seat := range m.seats {
+		st := &s.Store.Seats[seat]
+		for i := range s.C {
+			c := &s.C[i]
+			if c.believes() && int(c.Seat) == seat && st.Leader.Tenure == c.Leading && st.marked(c.Leading) {
+				led++
+				for j := range s.C {
+					o := &s.C[j]
+					if o.Up && o.At != elOut && o.Seen[seat].Number > c.Leading.Number {
+						return false
+					}
+				}
+			}
+		}
+		if wanted == 0 && st.Leader != (elLeader{}) {
+			return false
+		}
 	}
-	return !wanted && s.Store.Queue[0] == elEntry{} && s.Store.Office == elOffice{}
+	if wanted == 0 {
+		return s.Store.Queue[0] == elEntry{}
+	}
+	return led >= min(wanted, m.seats)
 }
 
 func (m *election) run(limit int) Result {
+	m.defaults()
 	init := elState{Left: m.faults, Total: m.total}
-	if m.history {
-		last := elTenure{Number: 5, Who: elNobody}
-		init.Store.Term, init.Store.Marks[0], init.Store.Last = elTerm{1, last, true}, last, last
+	for seat := range m.seats {
+		if m.history {
+			last := elTenure{Number: 3}
+			st := &init.Store.Seats[seat]
+			st.Marks[0] = elMark{elTenure: last, Kind: elSpare, Clean: true}
+			st.Marks[1] = elMark{elTenure: last, Clean: true}
+			st.Last = last
+		}
 	}
-	for i := range init.C {
+	for i := range m.n {
 		init.C[i] = elCandidate{Up: true, At: elStart}
+		if i >= m.n-m.out {
+			init.C[i].At = elOut
+		}
+	}
+	if m.begun {
+		m.begin(&init)
 	}
 	return Search(Protocol[elState]{Init: init, Next: m.next, Broken: m.broken, Good: m.good}, limit)
+}
+
+// begin is a start at which the first candidate leads and the second waits, if
+// it is not out.
+func (m *election) begin(s *elState) {
+	t := elTenure{Number: 2, Who: 1, Nonce: 1}
+	st := &s.Store.Seats[0]
+	*st = elSeat{Leader: elLeader{Tenure: t, Session: 1}, Last: t}
+	st.mark(elMark{elTenure: t})
+	if !m.noSpare {
+		st.mark(elMark{elTenure: t, Kind: elSpare})
+	}
+	for i := range min(2, m.n-m.out) {
+		c := &s.C[i]
+		c.Trusted, c.Session, c.Under, c.Nonce, c.Nonces, c.Tried = true, 1, 1, 1, 1, true
+		s.Store.Alive[i] = 1 << 1
+		c.Seen[0] = t
+	}
+	s.C[0].At, s.C[0].Leading = elLeads, t
+	if m.n-m.out < 2 {
+		return
+	}
+	s.C[1].At, s.C[1].Joined = elHead, true
+	s.Store.Queue[0] = elEntry{Who: 2, Nonce: 1, Session: 1}
 }

@@ -9,7 +9,7 @@ func (m *election) next(s elState, emit func(Step, elState)) {
 		m.forget(&n)
 		emit(step, n)
 	}
-	for w := range s.C {
+	for w := range m.n {
 		m.candidate(s, w, took)
 	}
 	for i := range s.Flights {
@@ -21,8 +21,8 @@ func (m *election) next(s elState, emit func(Step, elState)) {
 	m.disasters(s, took)
 }
 
-// forget takes away what nobody waits for and can never be applied: what needs
-// a session that is dead, unless a restore may bring that back.
+// forget drops the commits that nobody waits for and that can never be applied:
+// they need a session that is dead, unless a restore may bring it back.
 func (m *election) forget(s *elState) {
 	if m.faults.Restored > 0 {
 		return
@@ -55,30 +55,31 @@ func (s *elState) send(w int, c elCommit) {
 }
 
 // shelve is a reply that nobody waits for any longer: the commit may land yet.
-func (s *elState) shelve(w int) {
+// It returns the commit.
+func (s *elState) shelve(w int) (awaited elCommit) {
 	for i := range s.Flights {
-		if int(s.Flights[i].By) == w+1 {
+		if int(s.Flights[i].By) == w+1 && s.Flights[i].Waited {
 			s.Flights[i].Waited = false
+			awaited = s.Flights[i]
 		}
 	}
+	return awaited
 }
 
-func (c *elCandidate) see(t elTenure) {
-	if t.Number > c.Seen.Number {
-		c.Seen = t
+func (c *elCandidate) see(seat uint8, t elTenure) {
+	if t.Number > c.Seen[seat].Number {
+		c.Seen[seat] = t
 	}
 }
 
 // look begins a round of reads.
 func (c *elCandidate) look(mode uint8) {
 	c.At, c.Mode, c.Target, c.Late, c.Pending = elRead, mode, 0, false, 0
-	c.Ahead, c.Office, c.Queued = elEntry{}, elTenure{}, false
-	c.forget()
-}
-
-// forget forgets what was read.
-func (c *elCandidate) forget() {
-	c.Queue, c.Term, c.Marks = [elQueue]elEntry{}, elTerm{}, [elMarks]elTenure{}
+	c.Ahead, c.Queue, c.Marks = elEntry{}, [elQueue]elEntry{}, [elMarks]elMark{}
+	if mode != elVacates && mode != elClears {
+		c.Seat = 0
+	}
+	c.News = false
 }
 
 // over is the end of a tenure or of a campaign: the next one begins, or none.
@@ -88,7 +89,8 @@ func (c *elCandidate) over() {
 		at = elOut
 	}
 	c.look(elCampaigns)
-	c.At, c.Leaves, c.Leading, c.Held, c.Nonce, c.Under = at, false, elTenure{}, 0, 0, 0
+	c.At, c.Leaves, c.Leading, c.Nonce, c.Under = at, false, elTenure{}, 0, 0
+	c.Tried, c.Joined, c.Doubt, c.Doubts, c.Came = false, false, [elMarks]elMark{}, 0, 0
 }
 
 func (m *election) candidate(s elState, w int, took func(Step, elState)) {
@@ -102,326 +104,194 @@ func (m *election) candidate(s elState, w int, took func(Step, elState)) {
 		return
 	}
 	if c.At != elOut && c.At != elStart && !(c.Trusted && c.Session == c.Under) {
-		step("the session is over: what stands under it goes with it", func(s *elState, c *elCandidate) {
+		step("the session is over: its keys go with it", func(s *elState, c *elCandidate) {
 			s.shelve(w)
 			c.over()
 		})
 		return
 	}
-	who := uint8(w) + 1
+	m.collect(s, w, step)
 	switch c.At {
-	case elOut:
-		if !m.noSweep && c.Trusted && s.stray(w, c.Session, 0) {
-			step("sweeper: look", func(_ *elState, c *elCandidate) {
-				c.look(elSweeps)
-				c.Under, c.Leaves = c.Session, true
-			})
-		}
 	case elStart:
 		if c.Trusted {
-			step("join: create the queue entry", func(s *elState, c *elCandidate) {
+			step("campaign: begin to read", func(s *elState, c *elCandidate) {
 				c.Nonces++
-				c.Nonce, c.Under = c.Nonces, c.Session
-				s.send(w, elCommit{Kind: elJoin, Nonce: c.Nonce, Session: c.Session})
-			})
-		}
-	case elRead, elRead2, elRead3, elRead4:
-		m.reads(s, w, step)
-	case elWait:
-		gone := c.Ahead.Who != 0 && s.Store.place(c.Ahead.Who, c.Ahead.Nonce) < 0 ||
-			c.Ahead.Who == 0 && s.Store.Office.Tenure != c.Office
-		if gone || s.Store.place(who, c.Nonce) < 0 || s.stray(w, c.Session, c.Nonce) {
-			step("wait: what is ahead has gone, or the own entry, or it is time to look again", func(_ *elState, c *elCandidate) {
 				c.look(elCampaigns)
+				c.Nonce, c.Under = c.Nonces, c.Session
+				for _, e := range s.Store.Queue {
+					if e.Who != 0 && int(e.Who) != w+1 {
+						c.Came |= 1 << e.Who
+					}
+				}
 			})
 		}
+	case elRead, elRead2:
+		m.reads(s, w, step)
+	case elAhead:
+		m.waitsBehind(s, w, step)
+	case elHead:
+		m.waitsAtHead(s, w, step)
 	case elPause:
 		if c.Pending == 0 {
-			step("pause is over: take", func(s *elState, _ *elCandidate) {
-				m.sendTake(s, w)
+			step("the pause is over: take", func(s *elState, c *elCandidate) {
+				m.sendTake(s, w, c.Seat, c.Marks, true)
 			})
 		}
 	case elLeads:
 		if !m.stands(&s, w) {
-			step("watch: the office or the mark is gone, or a higher term is known; step down", func(s *elState, c *elCandidate) {
-				if s.Store.Office != (elOffice{}) && s.Store.marked(c.Leading) {
-					c.see(s.Store.Term.Tenure)
+			step("watch: the leader key or the mark is gone, or a higher term is known; step down", func(s *elState, c *elCandidate) {
+				for _, k := range s.Store.Seats[c.Seat].Marks {
+					c.see(c.Seat, k.elTenure)
 				}
-				c.look(elClears)
-				c.Target = c.Nonce
+				c.giveUp()
 			})
 		}
 	}
 	m.pauses(s, w, took)
 }
 
-// stands is Leadership.compare.
-func (m *election) stands(s *elState, w int) bool {
-	c := &s.C[w]
-	return s.Store.Office.Tenure == c.Leading && (s.Store.marked(c.Leading) || m.markNotWatched) &&
-		s.Store.Term.Tenure.Number <= c.Leading.Number
-}
-
-// stray reports whether something stands under the session that belongs to no
-// campaign but keep.
-func (s *elState) stray(w int, session, keep uint8) bool {
-	for _, e := range s.Store.Queue {
-		if int(e.Who) == w+1 && e.Session == session && e.Nonce != keep {
-			return true
+// collect is the orphan collector: it deletes the entries under the session
+// that belong to no waiting campaign, and clears the leader keys that belong to
+// no tenure.
+func (m *election) collect(s elState, w int, step elStep) {
+	c := s.C[w]
+	if m.noSweep || !c.Trusted {
+		return
+	}
+	waits := c.Mode == elCampaigns && c.At != elLeads && c.At != elOut && c.At != elStart
+	for i, e := range s.Store.Queue {
+		if int(e.Who) == w+1 && e.Session == c.Session && !(waits && e.Nonce == c.Nonce) {
+			step("collector: delete a stray entry", func(s *elState, _ *elCandidate) { s.leave(i) })
+			break
 		}
 	}
-	o := s.Store.Office
-	return int(o.Tenure.Who) == w+1 && o.Session == session && o.Tenure.Nonce != keep
-}
-
-// reads is a round of reads: each shows what is there when it is made.
-func (m *election) reads(s elState, w int, step elStep) {
-	queue := func(s *elState, c *elCandidate) { c.Queue = s.Store.Queue }
-	term := func(s *elState, c *elCandidate) { c.Term = s.Store.Term }
-	marks := func(s *elState, c *elCandidate) { c.Marks = s.Store.Marks }
-	decide := func(s *elState, c *elCandidate) {
-		c.see(c.Term.Tenure)
-		if !m.oldMarks {
-			c.see(c.Marks[0])
-		}
-		c.see(s.Store.Office.Tenure)
-		m.decide(s, w)
+	if _, _, ok := m.strayLeader(&s, w, c.Session, c.Nonce); !ok {
+		return
 	}
-	read := func(what string, then func(*elState, *elCandidate), at uint8) {
-		step("read "+what, func(s *elState, c *elCandidate) {
-			c.At = at
-			then(s, c)
+	switch c.At {
+	case elOut:
+		step("collector: look", func(_ *elState, c *elCandidate) {
+			c.look(elSweeps)
+			c.Under, c.Leaves = c.Session, true
 		})
+	case elAhead, elHead:
+		step("collector: a stray leader key, look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
 	}
+}
+
+// strayLeader returns the seat and nonce of a leader key under the session that
+// belongs to no campaign but keep.
+func (m *election) strayLeader(s *elState, w int, session, keep uint8) (seat, nonce uint8, ok bool) {
+	for i := range m.seats {
+		l := s.Store.Seats[i].Leader
+		if int(l.Tenure.Who) == w+1 && l.Session == session && l.Tenure.Nonce != keep {
+			return uint8(i), l.Tenure.Nonce, true
+		}
+	}
+	return 0, 0, false
+}
+
+// waitsBehind watches the entry ahead.
+func (m *election) waitsBehind(s elState, w int, step elStep) {
+	c := s.C[w]
+	i := s.Store.place(c.Ahead.Who, c.Ahead.Nonce)
 	switch {
-	case m.atOnce:
-		step("read queue, term, marks and office, decide", func(s *elState, c *elCandidate) {
-			queue(s, c)
-			term(s, c)
-			marks(s, c)
-			decide(s, c)
+	case i >= 0 && (s.Store.Queue[i] == c.Ahead || m.noTouch):
+		m.newGeneration(s, w, step)
+	case i < 0 && m.inTurn(&s, c.Ahead):
+		step("watch: the entry ahead is gone, its owner leads in turn: at the head", func(_ *elState, c *elCandidate) {
+			c.At, c.Ahead = elHead, elEntry{}
 		})
-	case s.C[w].At == elRead:
-		read("the queue", queue, elRead2)
-	case s.C[w].At == elRead2:
-		read("the term", term, elRead3)
-	case s.C[w].At == elRead3:
-		read("the marks", marks, elRead4)
 	default:
-		read("the office, decide", decide, elRead4)
+		step("watch: the entry ahead is gone or was put: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
 	}
 }
 
-// decide does the first thing that a round of reads calls for. What it still
-// needs of them afterwards it keeps.
-func (m *election) decide(s *elState, w int) {
-	m.decides(s, w)
-	c := &s.C[w]
-	c.Queue = [elQueue]elEntry{}
-	if c.At != elPause && c.Office == (elTenure{}) {
-		c.forget()
-	}
-	if c.At == elWait {
-		c.forget()
-	}
-}
-
-func (m *election) decides(s *elState, w int) {
-	c, office := &s.C[w], s.Store.Office
-	switch c.Mode {
-	case elVacates:
-		if c.marked(c.Leading) && office.Tenure == c.Leading && c.Term.Tenure == c.Leading {
-			m.sendRelease(s, w, c.Term.Version, c.place(uint8(w)+1, c.Nonce) >= 0)
-			return
-		}
-		m.clear(s, w, c.Nonce)
-		return
-	case elClears:
-		m.clear(s, w, c.Nonce)
-		return
-	case elSweeps:
-		if nonce, ok := s.strayOf(w, 0); ok {
-			m.clear(s, w, nonce)
-			return
-		}
-		c.over()
-		return
-	}
-	// round
-	if c.Seen.Number > c.Term.Tenure.Number && !m.noRaise {
-		s.send(w, elCommit{Kind: elRaise, Tenure: c.Seen, Term: c.Term.Version})
-		return
-	}
-	if nonce, ok := s.strayOf(w, c.Nonce); ok && !m.noSweep {
-		m.clear(s, w, nonce)
-		return
-	}
-	place := c.place(uint8(w)+1, c.Nonce)
-	own := int(office.Tenure.Who) == w+1 && office.Tenure.Nonce == c.Nonce && office.Session == c.Under
-	switch {
-	case place < 0:
-		m.clear(s, w, c.Nonce)
-	case place > 0:
-		c.At, c.Ahead = elWait, c.Queue[place-1]
-	case c.Marks[0] == elTenure{} && !m.noBase:
-		c.Nonces++
-		base := elTenure{max(c.Seen.Number, 1), uint8(w) + 1 + elNobody, c.Nonces}
-		s.send(w, elCommit{Kind: elBase, Create: base})
-	case office != elOffice{} && !own:
-		c.At, c.Office = elWait, office.Tenure
-	case office != elOffice{}: // officeTaken
-		if c.Marks[0] != office.Tenure || c.Seen != office.Tenure {
-			m.clear(s, w, c.Nonce)
-			return
-		}
-		m.lead(s, w, office.Tenure, c.Term.Version)
-	case m.strict && !m.noPause && !(c.Term.Version != 0 && c.Term.Clean && c.Term.Tenure.Number >= c.Seen.Number):
-		c.At, c.Pending = elPause, 0
-		for i := range s.C {
-			if i != w && s.C[i].Trusted {
-				c.Pending |= 1 << i
-			}
-		}
-	default:
-		m.sendTake(s, w)
-	}
-}
-
-// place is where the queue as read has an entry.
-func (c *elCandidate) place(who, nonce uint8) int {
-	read := elStore{Queue: c.Queue}
-	return read.place(who, nonce)
-}
-
-// marked reports whether a mark was read.
-func (c *elCandidate) marked(t elTenure) bool {
-	for _, m := range c.Marks {
-		if m == t {
+// inTurn reports whether the owner of an entry leads, and passed nobody.
+func (m *election) inTurn(s *elState, ahead elEntry) bool {
+	for i := range m.seats {
+		l := s.Store.Seats[i].Leader
+		if l.Tenure.Who == ahead.Who && l.Tenure.Nonce == ahead.Nonce && (!l.Jumped || m.jumpIgnored) {
 			return true
 		}
 	}
 	return false
 }
 
-// strayOf returns a nonce of the own session that belongs to no campaign but
-// keep. The office goes before the queue entry.
-func (s *elState) strayOf(w int, keep uint8) (uint8, bool) {
-	c, o := &s.C[w], s.Store.Office
-	if int(o.Tenure.Who) == w+1 && o.Session == c.Under && o.Tenure.Nonce != keep {
-		return o.Tenure.Nonce, true
-	}
-	for _, e := range c.Queue {
-		if int(e.Who) == w+1 && e.Session == c.Under && e.Nonce != keep {
-			return e.Nonce, true
-		}
-	}
-	return 0, false
-}
-
-// sendTake is take: the marks and the term are named as they were read.
-func (m *election) sendTake(s *elState, w int) {
-	c := &s.C[w]
-	mine := elTenure{max(c.Seen.Number, c.Term.Tenure.Number) + 1, uint8(w) + 1, c.Nonce}
-	take := elCommit{Kind: elTake, Nonce: c.Nonce, Session: c.Under, Tenure: mine, Term: c.Term.Version, Marks: c.Marks}
-	if m.oneMark {
-		take.Marks = [elMarks]elTenure{c.Marks[0]}
-	}
-	s.send(w, take)
-	c.Late, c.Pending = false, 0
-}
-
-func (m *election) lead(s *elState, w int, mine elTenure, term uint8) {
-	c := &s.C[w]
-	c.look(elCampaigns)
-	c.At, c.Leading, c.Held = elLeads, mine, term
-}
-
-func (m *election) sendRelease(s *elState, w int, term uint8, queued bool) {
-	c := &s.C[w]
-	s.send(w, elCommit{Kind: elRelease, Nonce: c.Nonce, Queued: queued, Tenure: c.Leading, Term: term})
-}
-
-// clear deletes the office of a campaign, once its number is secure, on
-// conditions that hold for no other tenure; lastly the queue entry.
-func (m *election) clear(s *elState, w int, nonce uint8) {
-	c, office := &s.C[w], s.Store.Office
-	queued := c.place(uint8(w)+1, nonce) >= 0
-	c.Target = nonce
-	if int(office.Tenure.Who) != w+1 || office.Tenure.Nonce != nonce || office.Session != c.Under {
-		s.send(w, elCommit{Kind: elClearEntry, Nonce: nonce})
+// newGeneration is what a waiting candidate does after the store may have been
+// restored: it reads its own entry and tenure/, not the queue.
+func (m *election) newGeneration(s elState, w int, step elStep) {
+	if !s.C[w].News {
 		return
 	}
-	raise := c.Seen.Number > c.Term.Tenure.Number
-	marked := c.Marks[0].Number >= c.Seen.Number
-	if (raise || !marked) && !m.noSecure {
-		secure := elCommit{Kind: elSecure, Nonce: nonce, Tenure: c.Seen, Term: c.Term.Version}
-		if !marked && !m.raiseOnly {
-			c.Nonces++
-			secure.Create = elTenure{c.Seen.Number, uint8(w) + 1 + elNobody, c.Nonces}
+	step("a new generation: read the own entry and tenure/", func(s *elState, c *elCandidate) {
+		c.News = false
+		for i := range m.seats {
+			st := &s.Store.Seats[i]
+			for _, k := range st.Marks {
+				c.see(uint8(i), k.elTenure)
+			}
+			if c.Seen[i].Number > st.Marks[0].Number {
+				c.look(elCampaigns)
+				return
+			}
 		}
-		if raise || secure.Create != (elTenure{}) {
-			s.send(w, secure)
-			// What clear does after it is by the same reads.
-			c.Office, c.Queued = office.Tenure, queued
+		if s.Store.place(uint8(w)+1, c.Nonce) < 0 {
+			c.look(elCampaigns)
+		}
+	})
+}
+
+// waitsAtHead watches tenure/. It acts on what the watch shows: the conditions
+// of the take are the proof.
+func (m *election) waitsAtHead(s elState, w int, step elStep) {
+	c := s.C[w]
+	for i := range m.seats {
+		st, seat := &s.Store.Seats[i], uint8(i)
+		named := st.named()
+		switch {
+		case c.Seen[i].Number > st.Marks[0].Number || st.Marks[0] == elMark{},
+			st.Leader != elLeader{} && st.Leader.Tenure.Who == uint8(w)+1:
+			step("watch: the marks are lower than what is known, or the leader key is the own: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
+			return
+		case st.Leader != elLeader{}:
+		case named != elName{} && named != (elName{uint8(w) + 1, c.Nonce}) && !m.namedIgnored:
+			step("watch: the office is free, another successor is named: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
+			return
+		default:
+			step("watch: the office is free", func(s *elState, c *elCandidate) {
+				for _, k := range st.Marks {
+					c.see(seat, k.elTenure)
+				}
+				m.pauseOrTake(s, w, seat, st.Marks)
+			})
 			return
 		}
 	}
-	m.clearOffice(s, w, nonce, office.Tenure, queued)
+	m.newGeneration(s, w, step)
 }
 
-func (m *election) clearOffice(s *elState, w int, nonce uint8, office elTenure, queued bool) {
+// stands is Leadership.compare.
+func (m *election) stands(s *elState, w int) bool {
 	c := &s.C[w]
-	kind := uint8(elClearOffice)
-	if c.marked(office) || m.clearBlindly {
-		kind = elClearByMark
-	}
-	s.send(w, elCommit{Kind: kind, Nonce: nonce, Queued: queued && !m.clearBlindly, Tenure: office})
+	st := &s.Store.Seats[c.Seat]
+	return st.Leader.Tenure == c.Leading && (st.marked(c.Leading) || m.markNotWatched) &&
+		st.Marks[0].Number <= c.Leading.Number
 }
 
-// cleared is the end of clear.
-func (m *election) cleared(c *elCandidate) {
+// reads is a round of reads: each shows what exists when it is made.
+func (m *election) reads(s elState, w int, step elStep) {
 	switch {
-	case c.Mode == elSweeps:
-		c.look(elSweeps)
-	case c.Mode == elCampaigns && c.Target != c.Nonce:
-		c.look(elCampaigns)
-	default: // rename and rejoin, or the end of the tenure
-		c.over()
-	}
-}
-
-// replied is what follows the reply to a commit.
-func (m *election) replied(s *elState, w int, sent *elCommit, applied bool) {
-	c := &s.C[w]
-	switch sent.Kind {
-	case elTake:
-		if applied && !c.Late {
-			c.see(sent.Tenure)
-			m.lead(s, w, sent.Tenure, s.Store.Term.Version)
-			return
-		}
-		c.look(elCampaigns)
-	case elRelease:
-		if applied {
-			c.over()
-			return
-		}
-		c.look(c.Mode)
-	case elSecure:
-		if !applied {
-			c.look(c.Mode) // what was read is out of date
-			return
-		}
-		m.clearOffice(s, w, sent.Nonce, c.Office, c.Queued)
-	case elClearByMark, elClearOffice:
-		if !applied {
-			s.send(w, elCommit{Kind: elClearEntry, Nonce: sent.Nonce})
-			return
-		}
-		m.cleared(c)
-	case elClearEntry:
-		m.cleared(c)
-	default: // join, base mark, raise
-		c.look(elCampaigns)
+	case m.atOnce:
+		step("read the queue and tenure/, decide", func(s *elState, c *elCandidate) {
+			c.Queue = s.Store.Queue
+			m.decide(s, w)
+		})
+	case s.C[w].At == elRead:
+		step("read the queue", func(s *elState, c *elCandidate) {
+			c.Queue, c.At = s.Store.Queue, elRead2
+		})
+	default:
+		step("read tenure/, decide", func(s *elState, _ *elCandidate) { m.decide(s, w) })
 	}
 }

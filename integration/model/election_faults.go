@@ -29,14 +29,9 @@ func (m *election) arrive(s elState, i int, took func(Step, elState)) {
 	took(step, n)
 }
 
-var elKinds = [...]string{
-	"", "join", "take", "base mark", "raise", "secure", "release",
-	"clear office on its mark", "clear office as read", "clear queue entry",
-}
-
 // sessions are the grants and ends of sessions, and what callers do.
 func (m *election) sessions(s elState, took func(Step, elState)) {
-	for w := range s.C {
+	for w := range m.n {
 		c, who := s.C[w], uint8(w)+1
 		step := func(what string, budget func(*elFaults) *uint8, change func(*elState, *elCandidate)) {
 			n := s
@@ -53,7 +48,7 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 		}
 		for session := uint8(1); session < 8; session++ {
 			if s.Store.alive(who, session) && (!(c.Trusted && c.Session == session) || m.expiresTrusted) {
-				step("the store expires a session", nil, func(s *elState, _ *elCandidate) { s.Store.end(who, session) })
+				step("the store expires a session", nil, func(s *elState, _ *elCandidate) { s.end(who, session) })
 			}
 		}
 		if !c.Up {
@@ -78,7 +73,7 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 		case c.Trusted:
 			step("the trust window closes", func(f *elFaults) *uint8 { return &f.TrustEnds }, func(_ *elState, c *elCandidate) { c.Trusted = false })
 			step("the store revokes the session early", func(f *elFaults) *uint8 { return &f.Revoked }, func(s *elState, c *elCandidate) {
-				s.Store.end(who, c.Session)
+				s.end(who, c.Session)
 				s.Early = true
 			})
 		}
@@ -93,8 +88,9 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 		case c.At == elLeads && under:
 			step("the body has returned: resign, release", func(f *elFaults) *uint8 { return &f.Resigns }, func(s *elState, c *elCandidate) {
 				c.Mode, c.Leaves = elVacates, true
-				m.sendRelease(s, w, c.Held, true)
+				m.sendRelease(s, w, elName{}, elEntry{})
 			})
+			m.transfers(s, w, step)
 		case c.At == elAwaits && under:
 			step("no reply in time, ErrIndeterminate: it may land later", func(f *elFaults) *uint8 { return &f.RepliesLost }, func(s *elState, c *elCandidate) {
 				s.shelve(w)
@@ -104,7 +100,7 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 		if c.Mode == elCampaigns && c.At != elOut && c.At != elLeads && c.At != elStart && under {
 			step("the campaign's context ends: clean up", func(f *elFaults) *uint8 { return &f.Cancels }, func(s *elState, c *elCandidate) {
 				s.shelve(w)
-				c.look(elClears)
+				c.giveUp()
 				c.Leaves = true
 			})
 		}
@@ -126,13 +122,28 @@ func (m *election) pauses(s elState, w int, took func(Step, elState)) {
 		switch {
 		case !c.Trusted, c.Session != c.Under && c.At != elAwaits, c.At != elLeads && c.At != elAwaits, m.noConfirm:
 		case c.At == elLeads:
-			if s.Store.Office.Tenure != c.Leading || !s.Store.marked(c.Leading) {
+			if st := &s.Store.Seats[c.Seat]; st.Leader.Tenure != c.Leading || !st.marked(c.Leading) {
 				continue // it steps down first
 			}
 		default:
 			n.C[w].Late = true // a take that lands now began too long ago
 		}
 		took(Step{ckName(w), "what it knew before the pause of another began has run out", false}, n)
+	}
+}
+
+// transfers are resignations that name a successor from the queue. The leader
+// puts the entry ahead of that one: its owner's watch is what wakes it.
+func (m *election) transfers(s elState, w int, step func(string, func(*elFaults) *uint8, func(*elState, *elCandidate))) {
+	for i, e := range s.Store.Queue {
+		if e.Who == 0 || int(e.Who) == w+1 {
+			continue
+		}
+		ahead, _ := m.ahead(s.Store.Queue, i)
+		step("resign, and name a successor", func(f *elFaults) *uint8 { return &f.Transfers }, func(s *elState, c *elCandidate) {
+			c.Mode, c.Leaves = elVacates, true
+			m.sendRelease(s, w, elName{e.Who, e.Nonce}, ahead)
+		})
 	}
 }
 
@@ -155,26 +166,30 @@ func (m *election) disasters(s elState, took func(Step, elState)) {
 	}
 	for i, e := range s.Store.Queue {
 		if e.Who != 0 {
-			step("hand", "a queue entry is deleted", func(f *elFaults) *uint8 { return &f.EntryDeleted }, func(s *elState) { s.Store.leave(i) })
+			step("hand", "a queue entry is deleted", func(f *elFaults) *uint8 { return &f.EntryDeleted }, func(s *elState) { s.leave(i) })
 		}
 	}
-	step("hand", "the office is deleted", func(f *elFaults) *uint8 { return &f.OfficeDeleted }, func(s *elState) { s.Store.Office = elOffice{} })
-	step("hand", "the term is deleted", func(f *elFaults) *uint8 { return &f.TermDeleted }, func(s *elState) { s.Store.Term = elTerm{} })
-	for _, t := range s.Store.Marks {
-		if t != (elTenure{}) {
-			step("hand", "a mark is deleted", func(f *elFaults) *uint8 { return &f.MarkDelete }, func(s *elState) { s.Store.unmark(t) })
+	for i := range m.seats {
+		step("hand", "the leader key is deleted", func(f *elFaults) *uint8 { return &f.LeaderDeleted }, func(s *elState) { s.Store.Seats[i].Leader = elLeader{} })
+		for _, k := range s.Store.Seats[i].Marks {
+			if k != (elMark{}) {
+				step("hand", "a mark is deleted", func(f *elFaults) *uint8 { return &f.MarkDeleted }, func(s *elState) { s.Store.Seats[i].unmark(k) })
+			}
 		}
 	}
 	step("hand", "the store is wiped", func(f *elFaults) *uint8 { return &f.Wiped }, func(s *elState) { s.Store = elStore{} })
 	switch {
 	case s.Left.Restored == 0:
-	case !s.Snapped && s.Store.Queue[0] != elEntry{}:
+	case !s.Snapped && (s.Store.Queue[0] != elEntry{} || s.Store.Seats[0].Leader != elLeader{}):
 		n := s
 		n.Snapshot, n.Snapped = s.Store, true
 		took(Step{"store", "a snapshot is taken", true}, n)
 	case s.Snapped:
 		step("store", "the snapshot is restored", func(f *elFaults) *uint8 { return &f.Restored }, func(s *elState) {
 			s.Store, s.Snapshot = s.Snapshot, elStore{}
+			for i := range s.C {
+				s.C[i].News = s.C[i].Up
+			}
 		})
 	}
 }

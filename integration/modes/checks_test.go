@@ -12,7 +12,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/counter"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 func TestMain(m *testing.M) {
@@ -137,7 +137,7 @@ func (c *crew) writes() time.Time {
 }
 
 // admin opens a Store past the workers' networks.
-func (c *crew) admin() *rig.Opened {
+func (c *crew) admin() *harness.Opened {
 	c.t.Helper()
 	store, err := c.store.Open(c.cluster.Addrs(), &backend.Options{Namespace: c.namespace, TTL: 30 * time.Second})
 	if err != nil {
@@ -164,7 +164,7 @@ func (c *crew) expired() {
 }
 
 // read reads past the workers' networks.
-func (c *crew) read(store *rig.Opened, target backend.Target) ([]backend.Entry, error) {
+func (c *crew) read(store *harness.Opened, target backend.Target) ([]backend.Entry, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	read, err := store.Read(ctx, target)
@@ -260,7 +260,7 @@ func (c *crew) exact(t *testing.T) {
 }
 
 // value reads the counter.
-func (c *crew) value(t *testing.T, store *rig.Opened) int64 {
+func (c *crew) value(t *testing.T, store *harness.Opened) int64 {
 	t.Helper()
 	count, err := counter.New(store.Store, "count", nil)
 	if err != nil {

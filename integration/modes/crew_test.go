@@ -17,7 +17,7 @@ import (
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
@@ -43,7 +43,7 @@ type shared struct {
 	err     error
 }
 
-func (s *shared) start(store rig.Store) (*cluster.Cluster, error) {
+func (s *shared) start(store harness.Store) (*cluster.Cluster, error) {
 	s.once.Do(func() { s.cluster, s.err = store.Start() })
 	return s.cluster, s.err
 }
@@ -52,24 +52,20 @@ var primitives = []string{"election", "counter", "membership", "partition", "che
 
 // mode runs a test on all stores, with a crew at work on each.
 func mode(t *testing.T, test func(t *testing.T, c *crew)) {
-	for _, name := range []string{"etcd", "consul", "zookeeper"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			store := rig.Stores[name]
-			servers, err := clusters[name].start(store)
-			if err != nil {
-				t.Fatal(err)
-			}
-			test(t, newCrew(t, store, servers))
-		})
-	}
+	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		servers, err := clusters[store.Name].start(store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, newCrew(t, store, servers))
+	})
 }
 
 // crew is some workers that each use all primitives, with a Store and a network
 // of their own. What they do is noted, on the clock of this process.
 type crew struct {
 	t         *testing.T
-	store     rig.Store
+	store     harness.Store
 	cluster   *cluster.Cluster
 	namespace string
 	workers   []*worker
@@ -89,7 +85,7 @@ type crew struct {
 type worker struct {
 	id    string
 	net   *cluster.Proxies
-	store *rig.Opened
+	store *harness.Opened
 	group *membership.Group
 	reg   *membership.Registration
 	stop  context.CancelFunc
@@ -120,7 +116,7 @@ func (o *owned) now() (all []*span) {
 	return all
 }
 
-func newCrew(t *testing.T, store rig.Store, servers *cluster.Cluster) *crew {
+func newCrew(t *testing.T, store harness.Store, servers *cluster.Cluster) *crew {
 	namespace, _, _ := strings.Cut(t.Name(), "/")
 	c := &crew{t: t, store: store, cluster: servers, namespace: namespace}
 	t.Cleanup(c.end)

@@ -11,7 +11,7 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/election"
 	"github.com/quorate/quorate/integration/cluster"
-	"github.com/quorate/quorate/integration/rig"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 )
 
@@ -75,7 +75,7 @@ func TestThunderingHerd(t *testing.T) {
 type herders struct {
 	c      *crew
 	net    *cluster.Proxies
-	stores []*rig.Opened
+	stores []*harness.Opened
 	groups []*membership.Group
 
 	sessions, retries int // with the crew's mutex held
@@ -152,17 +152,17 @@ func (h *herders) sees(all int) error {
 	return nil
 }
 
-// queued is content when n are in the queue for the herd's office, each once,
-// and one of them leads.
+// queued is content when n campaign for the herd's office, each once: one leads,
+// and the others wait in the queue.
 func (h *herders) queued(n int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	read, err := h.stores[0].Read(ctx, driver.Dir("election/herd/queue"), driver.Key("election/herd/office"))
+	read, err := h.stores[0].Read(ctx, driver.Dir("election/herd/queue"), driver.Key("election/herd/tenure/leader"))
 	if err != nil {
 		return fmt.Errorf("reading the queue: %w", err)
 	}
-	if len(read[0]) != n || len(read[1]) != 1 {
-		return fmt.Errorf("%d in the queue and %d offices, want %d and one", len(read[0]), len(read[1]), n)
+	if len(read[0]) != n-1 || len(read[1]) != 1 {
+		return fmt.Errorf("%d in the queue and %d leaders, want %d and one", len(read[0]), len(read[1]), n-1)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func TestHumanError(t *testing.T) {
 		for _, dir := range []string{"election/office", "membership/group/members", "partition/work/claims"} {
 			target := driver.Dir(dir)
 			if dir == "election/office" {
-				target = driver.Key("election/office/office")
+				target = driver.Key("election/office/tenure/leader")
 			}
 			entries, err := c.read(store, target)
 			if err != nil {

@@ -2,7 +2,6 @@ package overlap
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,20 +9,15 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/integration/harness"
 )
-
-// candidateEnv holds a task: a process of this test binary that finds it in
-// its environment is a candidate.
-const candidateEnv = "QUORATE_OVERLAP_CANDIDATE"
 
 // task is what a candidate process is to do.
 type task struct {
-	Store  string // which, a key of stores
+	Store  string // the store's name in package harness
 	Addrs  []string
 	TTL    time.Duration
 	Tick   time.Duration // ZooKeeper's
@@ -36,39 +30,50 @@ type task struct {
 // every is how often a candidate writes while it leads.
 const every = 5 * time.Millisecond
 
+// open opens the Store of a candidate process, through a client of its own.
+func (tk task) open(opts *backend.Options) (*harness.Opened, error) {
+	store := harness.Stores[tk.Store]
+	if tk.Tick > 0 {
+		store = harness.ZooKeeper(tk.Tick)
+	}
+	return store.Open(tk.Addrs, opts)
+}
+
+// stocks run, for each store, its stock recipe.
+var stocks = map[string]func(ctx context.Context, tk task, j *journal) error{
+	"etcd":      stockEtcd,
+	"consul":    stockConsul,
+	"zookeeper": stockZooKeeper,
+}
+
 // runCandidate is the main function of a candidate process. It ends when its
 // standard input does: with its parent.
-func runCandidate(arg string) int {
-	var tk task
-	if err := json.Unmarshal([]byte(arg), &tk); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
+func runCandidate(tk task, logger *slog.Logger) error {
 	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gone := harness.ParentGone()
 	go func() {
-		_, _ = os.Stdin.Read(make([]byte, 1))
+		<-gone
 		cancel()
 	}()
 	j, err := openJournal(tk.Out)
 	if err == nil {
 		if tk.Stock {
-			err = stores[tk.Store].stock(ctx, tk, j)
+			err = stocks[tk.Store](ctx, tk, j)
 		} else {
-			err = lead(ctx, tk, j)
+			err = lead(ctx, tk, logger, j)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if ctx.Err() != nil {
+		return nil
 	}
-	return 0
+	return err
 }
 
 // lead campaigns with Quorate for ever.
-func lead(ctx context.Context, tk task, j *journal) error {
-	store, err := stores[tk.Store].open(tk, &backend.Options{
-		Namespace: "overlap", TTL: tk.TTL,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+func lead(ctx context.Context, tk task, logger *slog.Logger, j *journal) error {
+	store, err := tk.open(&backend.Options{
+		Namespace: "overlap", TTL: tk.TTL, Logger: logger,
 		Trace: &backend.Trace{
 			SessionLost: func(l backend.SessionLost) { j.write("lost", 0, l.Session) },
 		},
@@ -77,7 +82,7 @@ func lead(ctx context.Context, tk task, j *journal) error {
 		return err
 	}
 	defer store.Close()
-	e, err := election.New(store, tk.Name, &election.Options{Strict: tk.Strict})
+	e, err := election.New(store.Store, tk.Name, &election.Options{Strict: tk.Strict})
 	if err != nil {
 		return err
 	}
@@ -90,7 +95,7 @@ func lead(ctx context.Context, tk task, j *journal) error {
 			pause(every)
 		}
 		j.write("ended", l.Term(), context.Cause(leading).Error())
-		stale.Go(func() { tryStale(ctx, tk, store, l, j) })
+		stale.Go(func() { tryStale(ctx, tk, store.Store, l, j) })
 		return nil
 	})
 }
@@ -103,7 +108,7 @@ func tryStale(ctx context.Context, tk task, store *backend.Store, l *election.Le
 	defer cancel()
 	for i := 0; ctx.Err() == nil; i++ {
 		key := fmt.Sprintf("stale/%s/%d/%d", tk.Name, l.Term(), i)
-		began := monotonic()
+		began := harness.Now()
 		_, err := store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, l.Guard())
 		switch {
 		case err == nil:
@@ -133,7 +138,7 @@ func openJournal(path string) (*journal, error) {
 // beat records that the candidate believes it leads. The clock is read before
 // valid is asked: a line that says so was true at its time.
 func (j *journal) beat(term uint64, valid func() bool) {
-	now := monotonic()
+	now := harness.Now()
 	kind := "alive" // its context is
 	if valid() {
 		kind = "valid"
@@ -142,18 +147,9 @@ func (j *journal) beat(term uint64, valid func() bool) {
 }
 
 func (j *journal) write(kind string, term uint64, note string) {
-	j.line(monotonic(), kind, term, note)
+	j.line(harness.Now(), kind, term, note)
 }
 
 func (j *journal) line(at int64, kind string, term uint64, note string) {
 	fmt.Fprintf(j.f, "%d %s %d %q\n", at, kind, term, note)
-}
-
-// monotonic reads CLOCK_MONOTONIC, which all processes of a machine share.
-func monotonic() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(err)
-	}
-	return ts.Nano()
 }

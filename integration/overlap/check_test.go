@@ -1,12 +1,12 @@
 package overlap
 
 import (
-	"bufio"
 	"fmt"
-	"os"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // line is one line of a journal.
@@ -18,25 +18,26 @@ type line struct {
 	who  int
 }
 
-func readJournal(t testing.TB, who int, path string) []line {
+// reader reads a candidate's journal as it grows, and keeps its lines.
+type reader struct {
+	harness.JournalReader
+	lines []line
+}
+
+func (r *reader) all(t testing.TB, who int) []line {
 	t.Helper()
-	f, err := os.Open(path)
+	texts, err := r.Next()
 	if err != nil {
-		if os.IsNotExist(err) {
-			return nil
-		}
 		t.Fatal(err)
 	}
-	defer f.Close()
-	var lines []line
-	for scanner := bufio.NewScanner(f); scanner.Scan(); {
+	for _, text := range texts {
 		l := line{who: who}
-		if _, err := fmt.Sscanf(scanner.Text(), "%d %s %d %q", &l.at, &l.kind, &l.term, &l.note); err != nil {
-			continue // cut off in the middle: not whole yet
+		if _, err := fmt.Sscanf(text, "%d %s %d %q", &l.at, &l.kind, &l.term, &l.note); err != nil {
+			t.Fatalf("%s: %q: %v", r.Path, text, err)
 		}
-		lines = append(lines, l)
+		r.lines = append(r.lines, l)
 	}
-	return lines
+	return r.lines
 }
 
 // verdict is what the journals of a round say.

@@ -3,75 +3,71 @@
 package overlap
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // system is a store under test.
 type system struct {
-	ttl, tick time.Duration
-	start     func(tick time.Duration) (*cluster.Cluster, error)
-	// open makes the Store of a candidate process; it leaves what it opened to
-	// the end of the process.
-	open func(tk task, opts *backend.Options) (*backend.Store, error)
-	// stock runs the store's own recipe.
-	stock func(ctx context.Context, tk task, j *journal) error
-	// expiry is the longest that the store keeps a session that is not renewed.
-	expiry time.Duration
+	harness.Store
+	name string // of the system: there are two ticks of ZooKeeper
+	ttl  time.Duration
+	tick time.Duration // ZooKeeper's
 }
 
-var stores = map[string]system{}
+// expiry is the longest that the store keeps a session that is not renewed.
+func (s system) expiry() time.Duration { return s.Expiry(s.ttl) }
 
-func TestMain(m *testing.M) {
-	if arg := os.Getenv(candidateEnv); arg != "" {
-		os.Exit(runCandidate(arg))
-	}
-	os.Exit(m.Run())
+// ttl is that of the candidates' sessions.
+const ttl = 4 * time.Second
+
+// The systems of each store. On ZooKeeper the TTL is two ticks of the servers'
+// default and eight of the shorter one.
+var (
+	etcdSystem   = system{Store: harness.Stores["etcd"], name: "etcd", ttl: ttl}
+	consulSystem = system{Store: harness.Stores["consul"], name: "consul", ttl: ttl}
+	shortTick    = zooKeeperSystem(harness.Tick)
+	defaultTick  = zooKeeperSystem(2 * time.Second)
+
+	systems = map[string][]system{"etcd": {etcdSystem}, "consul": {consulSystem}, "zookeeper": {shortTick, defaultTick}}
+)
+
+func zooKeeperSystem(tick time.Duration) system {
+	return system{Store: harness.ZooKeeper(tick), name: fmt.Sprintf("zookeeper-tick-%v", tick), ttl: ttl, tick: tick}
 }
+
+// eachSystem runs a test for each system of each store, side by side.
+func eachSystem(t *testing.T, test func(t *testing.T, s system)) {
+	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		for _, s := range systems[store.Name] {
+			t.Run(s.name, func(t *testing.T) {
+				t.Parallel()
+				test(t, s)
+			})
+		}
+	})
+}
+
+func TestMain(m *testing.M) { harness.Main(m, runCandidate) }
 
 // rounds is how many rounds of each fault to run.
-func rounds(t testing.TB) int {
-	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("QUORATE_ROUNDS"))
-	if err != nil {
-		return 1
-	}
-	return n
-}
+func rounds(t testing.TB) int { return harness.Number(t, "QUORATE_ROUNDS", 1) }
 
 // rig is a cluster with candidates in processes of their own.
 type rig struct {
-	name    string
 	system  system
 	cluster *cluster.Cluster
 }
 
-func startRig(t *testing.T, name string) *rig {
+func startRig(t *testing.T, s system) *rig {
 	t.Helper()
-	s := stores[name]
-	c, err := s.start(s.tick)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &rig{name: name, system: s, cluster: c}
+	return &rig{system: s, cluster: s.Cluster(t)}
 }
 
 // contest is two candidates, of which the first leads.
@@ -83,12 +79,9 @@ type contest struct {
 }
 
 type candidate struct {
+	*harness.Process
 	who     int
-	cmd     *exec.Cmd
-	stdin   io.Closer
-	done    chan struct{}
-	out     string
-	errors  string
+	journal reader
 	proxies *cluster.Proxies
 }
 
@@ -97,7 +90,7 @@ type candidate struct {
 func (r *rig) contest(t *testing.T, name string, tk task, firstVia ...*cluster.Node) *contest {
 	t.Helper()
 	c := &contest{rig: r, dir: t.TempDir(), stock: tk.Stock}
-	tk.Store, tk.TTL, tk.Tick, tk.Name = r.name, r.system.ttl, r.system.tick, name
+	tk.Store, tk.TTL, tk.Tick, tk.Name = r.system.Name, r.system.ttl, r.system.tick, name
 	for i := range c.both {
 		c.both[i] = r.candidate(t, i, c.dir, tk, firstVia...)
 		if firstVia = nil; i == 0 {
@@ -121,55 +114,24 @@ func (r *rig) candidate(t *testing.T, who int, dir string, tk task, via ...*clus
 		t.Fatal(err)
 	}
 	t.Cleanup(proxies.Close)
-	c := &candidate{who: who, proxies: proxies, done: make(chan struct{})}
-	c.out = filepath.Join(dir, fmt.Sprintf("journal-%d", who))
-	c.errors = filepath.Join(dir, fmt.Sprintf("log-%d", who))
-	tk.Addrs, tk.Out = proxies.Addrs(), c.out
-	arg, err := json.Marshal(tk)
-	if err != nil {
+	c := &candidate{who: who, proxies: proxies}
+	c.journal.Path = filepath.Join(dir, fmt.Sprintf("journal-%d", who))
+	tk.Addrs, tk.Out = proxies.Addrs(), c.journal.Path
+	if c.Process, err = harness.StartProcess(dir, strconv.Itoa(who), tk); err != nil {
 		t.Fatal(err)
 	}
-	logFile, err := os.Create(c.errors)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer logFile.Close()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.cmd = exec.Command(exe)
-	c.cmd.Env = append(os.Environ(), candidateEnv+"="+string(arg))
-	c.cmd.Stderr = logFile
-	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = c.cmd.Wait()
-		close(c.done)
-	}()
 	t.Cleanup(func() {
-		_ = c.cmd.Process.Kill()
-		<-c.done
+		c.Kill()
 		if t.Failed() {
-			content, _ := os.ReadFile(c.errors)
-			t.Logf("log of candidate %d:\n%s", who, lastLines(string(content), 30))
+			t.Logf("log of candidate %d:\n%s", who, c.Tail(3000))
 		}
 	})
 	return c
 }
 
-func lastLines(s string, n int) string {
-	lines := strings.Split(s, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
-}
-
-func (c *candidate) signal(t testing.TB, sig syscall.Signal) {
+func must(t testing.TB, err error) {
 	t.Helper()
-	if err := c.cmd.Process.Signal(sig); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -180,7 +142,7 @@ func (c *contest) lines(t testing.TB) []line {
 	var all []line
 	for _, cand := range c.both {
 		if cand != nil {
-			all = append(all, readJournal(t, cand.who, cand.out)...)
+			all = append(all, cand.journal.all(t, cand.who)...)
 		}
 	}
 	return all
@@ -206,11 +168,11 @@ func (c *contest) await(t testing.TB, patience time.Duration, what string, is fu
 // an old leader that goes on shows.
 func (c *contest) succeeded(t testing.TB) {
 	t.Helper()
-	c.await(t, 3*c.rig.system.expiry+10*time.Second, "the other leads", func(v verdict) bool { return v.tenures > 1 })
+	c.await(t, 3*c.rig.system.expiry()+10*time.Second, "the other leads", func(v verdict) bool { return v.tenures > 1 })
 	pause(c.rig.system.ttl)
 	c.both[0].proxies.HealReset()
 	if !c.stock {
-		c.await(t, 3*c.rig.system.expiry+10*time.Second, "the old term's write is refused", func(v verdict) bool { return v.fenced > 0 })
+		c.await(t, 3*c.rig.system.expiry()+10*time.Second, "the old term's write is refused", func(v verdict) bool { return v.fenced > 0 })
 	}
 }
 
@@ -219,18 +181,13 @@ func (c *contest) stop(t testing.TB) {
 	t.Helper()
 	for _, cand := range c.both {
 		cand.proxies.HealReset()
-		cand.signal(t, syscall.SIGCONT)
-		cand.stdin.Close()
-		select {
-		case <-cand.done:
-		case <-time.After(15 * time.Second):
+		must(t, cand.Resume())
+		if err := cand.End(15 * time.Second); err != nil {
 			report := t.Errorf
 			if c.stock { // such as zk.Lock, after a pause in which its session expired
 				report = t.Logf
 			}
-			report("candidate %d does not end", cand.who)
-			_ = cand.cmd.Process.Kill()
-			<-cand.done
+			report("candidate %d: %v", cand.who, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 // notification is how long two may lead without Strict where the store gave
@@ -38,11 +39,44 @@ func pausedServer(part float64) func(*testing.T, *rig, *cluster.Node) {
 	}
 }
 
+// killedServer kills a server and starts it again once every session that was
+// on it alone would have expired.
+func killedServer(t *testing.T, r *rig, victim *cluster.Node) {
+	if err := victim.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	pause(r.system.expiry())
+	if err := victim.Launch(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestStoreFaults disturbs the servers. On etcd the leader is paused for longer
+// than the TTL while another takes over, and then resumed: it may revoke leases
+// that were renewed elsewhere. On Consul it is paused for longer than a server's
+// timer of a session runs. On ZooKeeper a follower dies with renewals that it has
+// heard and not passed on, and a leader is paused until another leads.
+func TestStoreFaults(t *testing.T) {
+	for _, c := range []struct {
+		system system
+		faults []storeFault
+	}{
+		{etcdSystem, []storeFault{{"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
+		{consulSystem, []storeFault{{"leader-paused-2.5xTTL", true, pausedServer(2.5)}}},
+		{shortTick, []storeFault{{"follower-killed", false, killedServer}, {"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
+	} {
+		t.Run(c.system.Name, func(t *testing.T) {
+			t.Parallel()
+			runStoreFaults(t, c.system, c.faults)
+		})
+	}
+}
+
 // runStoreFaults runs each fault some rounds. In each round there are four
 // contests, with and without Strict, and the first candidate through the
 // server that fails alone or through all.
-func runStoreFaults(t *testing.T, store string, faults []storeFault) {
-	r := startRig(t, store)
+func runStoreFaults(t *testing.T, s system, faults []storeFault) {
+	r := startRig(t, s)
 	var longest, outlived time.Duration
 	for round := range rounds(t) {
 		for _, f := range faults {
@@ -83,12 +117,12 @@ func runStoreFault(t *testing.T, r *rig, f storeFault, name string) (overlap, ou
 		}
 	}
 	f.do(t, r, victim)
-	pause(2 * r.system.expiry) // long enough for any expiry and succession
+	pause(2 * r.system.expiry()) // long enough for any expiry and succession
 	if err := r.cluster.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range matches {
-		m.await(t, 3*r.system.expiry, "somebody leads", func(verdict) bool { return recent(m.lines(t)) })
+		m.await(t, 3*r.system.expiry(), "somebody leads", func(verdict) bool { return recent(m.lines(t)) })
 		m.stop(t)
 		lines := m.lines(t)
 		v := judge(lines, false)
@@ -119,7 +153,7 @@ func runStoreFault(t *testing.T, r *rig, f storeFault, name string) (overlap, ou
 
 // recent reports whether somebody wrote within the last second.
 func recent(lines []line) bool {
-	now := monotonic()
+	now := harness.Now()
 	for _, l := range lines {
 		if l.kind == "valid" && time.Duration(now-l.at) < time.Second {
 			return true
@@ -136,12 +170,11 @@ type monitor struct {
 
 func (r *rig) monitor(t *testing.T, name string) *monitor {
 	t.Helper()
-	store, err := r.system.open(task{Store: r.name, Addrs: r.cluster.Addrs(), TTL: r.system.ttl, Tick: r.system.tick},
-		&backend.Options{Namespace: "overlap", TTL: r.system.ttl})
+	store, err := r.system.Open(r.cluster.Addrs(), &backend.Options{Namespace: "overlap", TTL: r.system.ttl})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := election.New(store, name, nil)
+	e, err := election.New(store.Store, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +190,7 @@ func (r *rig) monitor(t *testing.T, name string) *monitor {
 			}
 			m.mu.Lock()
 			if last != 0 && leader.Term != last {
-				m.gone[last] = monotonic()
+				m.gone[last] = harness.Now()
 			}
 			last = leader.Term
 			m.mu.Unlock()

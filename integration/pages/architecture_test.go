@@ -104,9 +104,13 @@ func (a aTest) there() error {
 	if a.scenario != "" {
 		pattern = "suite.go"
 	}
-	names, err := filepath.Glob(filepath.Join(top, filepath.FromSlash(a.dir), pattern))
-	if err != nil {
-		return err
+	var names []string
+	for _, below := range []string{"", "*"} { // a suite has a package for each store
+		some, err := filepath.Glob(filepath.Join(top, filepath.FromSlash(a.dir), below, pattern))
+		if err != nil {
+			return err
+		}
+		names = append(names, some...)
 	}
 	found := false
 	for _, name := range names {

@@ -3,26 +3,12 @@ package partition
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
-)
 
-// number reads a number from the environment.
-func number(t testing.TB, name string, byDefault int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return byDefault
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
+	"github.com/quorate/quorate/integration/harness"
+)
 
 // fault is something that happens to a worker.
 type fault struct {
@@ -36,17 +22,17 @@ type fault struct {
 // after. Whatever is drawn, that is so of the first ones of the first two, and
 // the others are left alone meanwhile: where more than half vanish at once, the
 // members are held, and nothing moves.
-func schedule(random *rand.Rand, number int, s system, d time.Duration) (faults []fault) {
+func schedule(random *rand.Rand, number int, expiry, d time.Duration) (faults []fault) {
 	for at := time.Duration(0); ; {
 		f := fault{
-			after: s.ttl/3 + draw(random, 2*s.ttl),
+			after: ttl/3 + draw(random, 2*ttl),
 			kill:  random.IntN(2) == 0,
-			away:  draw(random, s.ttl),
+			away:  draw(random, ttl),
 		}
 		if random.IntN(2) == 0 {
-			f.away = s.ttl + draw(random, 2*s.expiry-s.ttl)
+			f.away = ttl + draw(random, 2*expiry-ttl)
 		}
-		if long := s.expiry + s.ttl; len(faults) == 0 && number < 2 {
+		if long := expiry + ttl; len(faults) == 0 && number < 2 {
 			f.kill, f.away = number == 0, long
 		} else if len(faults) == 0 {
 			f.after += long
@@ -69,7 +55,7 @@ func (r *rig) suffer(w *worker, faults []fault) (*worker, error) {
 	for _, f := range faults {
 		pause(f.after)
 		if f.kill {
-			w.kill()
+			w.Kill()
 			pause(f.away)
 			var err error
 			if w, err = r.start(w.id); err != nil {
@@ -88,12 +74,15 @@ func (r *rig) suffer(w *worker, faults []fault) (*worker, error) {
 	return w, nil
 }
 
+// TestFaults runs on each store.
+func TestFaults(t *testing.T) { harness.EachStore(t, runFaults) }
+
 // runFaults kills, restarts, stops and resumes workers at random for a while,
 // and judges what they wrote.
-func runFaults(t *testing.T, store string) {
-	seconds := number(t, "QUORATE_FAULT_SECONDS", 12)
-	workers, slots := number(t, "QUORATE_WORKERS", 4), number(t, "QUORATE_SLOTS", 32)
-	seed := uint64(number(t, "QUORATE_SEED", int(rand.Uint32())))
+func runFaults(t *testing.T, store harness.Store) {
+	seconds := harness.Number(t, "QUORATE_FAULT_SECONDS", 12)
+	workers, slots := harness.Number(t, "QUORATE_WORKERS", 4), harness.Number(t, "QUORATE_SLOTS", 32)
+	seed := uint64(harness.Number(t, "QUORATE_SEED", int(rand.Uint32())))
 	t.Logf("seed %d (QUORATE_SEED)", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	r := startRig(t, store, slots)
@@ -108,7 +97,7 @@ func runFaults(t *testing.T, store string) {
 	kills, stops := 0, 0
 	var suffering sync.WaitGroup
 	for i := range now {
-		faults := schedule(random, i, r.system, time.Duration(seconds)*time.Second)
+		faults := schedule(random, i, r.expiry(), time.Duration(seconds)*time.Second)
 		for _, f := range faults {
 			if f.kill {
 				kills++
@@ -128,7 +117,7 @@ func runFaults(t *testing.T, store string) {
 		return
 	}
 	// What the last fault left behind is there for an expiry; then it is quiet.
-	took := r.settle(workers, r.system.expiry+2*r.system.ttl, "after the last fault")
+	took := r.settle(workers, r.expiry()+2*ttl, "after the last fault")
 	moves := r.history.judge().moves
 	r.leave(now)
 	r.read()
@@ -140,21 +129,15 @@ func runFaults(t *testing.T, store string) {
 		t.Errorf("%d kills, %d stops, %d moves and %d late writes refused prove nothing", kills, stops, v.moves, v.fenced)
 	}
 	t.Logf("%s, TTL %v, %d workers, %d slots, %d s, seed %d: %d kills, %d stops; %v; %d of the moves when the workers left; settled %v after the last fault",
-		store, r.system.ttl, workers, slots, seconds, seed, kills, stops, v, v.moves-moves, took.Round(time.Millisecond))
+		store.Name, ttl, workers, slots, seconds, seed, kills, stops, v, v.moves-moves, took.Round(time.Millisecond))
 }
 
 // leave lets workers leave, one after the other.
 func (r *rig) leave(workers []*worker) {
 	r.t.Helper()
 	for _, w := range workers {
-		w.stdin.Close()
-		select {
-		case <-w.done:
-			if w.err != nil {
-				r.t.Errorf("%s ended with %v", w.id, w.err)
-			}
-		case <-time.After(r.system.ttl + 15*time.Second):
-			r.t.Errorf("%s does not end", w.id)
+		if err := w.End(ttl + 15*time.Second); err != nil {
+			r.t.Errorf("%s ended with %v", w.id, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 )
@@ -28,7 +29,7 @@ type crew struct {
 }
 
 type inProcess struct {
-	store  *backend.Store
+	store  *harness.Opened
 	reg    *membership.Registration
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -43,7 +44,7 @@ type span struct {
 func newCrew(t *testing.T, opts partition.Options) *crew {
 	t.Helper()
 	c := &crew{
-		rig: startRig(t, "etcd", opts.Slots), opts: opts,
+		rig: startRig(t, harness.Stores["etcd"], opts.Slots), opts: opts,
 		members: make(map[string]*inProcess), spans: make(map[int][]*span),
 	}
 	t.Cleanup(func() {
@@ -56,9 +57,9 @@ func newCrew(t *testing.T, opts partition.Options) *crew {
 	return c
 }
 
-func (c *crew) open() *backend.Store {
+func (c *crew) open() *harness.Opened {
 	c.t.Helper()
-	store, err := c.system.open(c.cluster.Addrs(), &backend.Options{Namespace: "slots", TTL: calmTTL})
+	store, err := c.store.Open(c.cluster.Addrs(), &backend.Options{Namespace: "slots", TTL: calmTTL})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func (c *crew) join(id string) {
 	m := &inProcess{store: c.open(), done: make(chan struct{})}
 	var ctx context.Context
 	ctx, m.cancel = context.WithCancel(context.Background())
-	group, err := membership.New(m.store, "workers", nil)
+	group, err := membership.New(m.store.Store, "workers", nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -1,16 +1,13 @@
 package partition
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/partition"
 )
 
@@ -38,13 +35,13 @@ func openJournal(path string) (*journal, error) {
 
 // run is the body of a slot.
 func (j *journal) run(ctx context.Context, s *partition.Slot) {
-	j.line(monotonic(), began, s)
+	j.line(harness.Now(), began, s)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		// The clock is read first: a line that says so was true at its time,
 		// also if the process stood still since.
-		if now := monotonic(); s.Valid() {
+		if now := harness.Now(); s.Valid() {
 			j.line(now, valid, s)
 		}
 		select {
@@ -57,22 +54,13 @@ func (j *journal) run(ctx context.Context, s *partition.Slot) {
 		kind = moved
 		pause(drain)
 	}
-	j.line(monotonic(), kind, s)
+	j.line(harness.Now(), kind, s)
 }
 
 func (j *journal) line(at int64, kind rune, s *partition.Slot) {
 	if _, err := fmt.Fprintf(j.f, "%d %c %d %d\n", at, kind, s.Number(), s.Token()); err != nil {
 		panic(err) // what is not written cannot be judged
 	}
-}
-
-// monotonic reads CLOCK_MONOTONIC, which all processes of a machine share.
-func monotonic() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		panic(err)
-	}
-	return ts.Nano()
 }
 
 // line is one line of a journal.
@@ -83,37 +71,18 @@ type line struct {
 	token uint64
 }
 
-// reader reads a journal as it grows.
-type reader struct {
-	path   string
-	offset int64
-}
+// reader reads a worker's journal as it grows.
+type reader struct{ harness.JournalReader }
 
-// next returns the lines that have come; the last may be torn, and waits.
+// next returns the lines that have come since the last call.
 func (r *reader) next() (lines []line, err error) {
-	f, err := os.Open(r.path)
-	if err != nil {
-		if os.IsNotExist(err) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	defer f.Close()
-	if _, err := f.Seek(r.offset, io.SeekStart); err != nil {
-		return nil, err
-	}
-	content, err := io.ReadAll(f)
-	if err != nil {
-		return nil, err
-	}
-	content = content[:bytes.LastIndexByte(content, '\n')+1]
-	r.offset += int64(len(content))
-	for text := range bytes.Lines(content) {
+	texts, err := r.Next()
+	for _, text := range texts {
 		var l line
-		if _, err := fmt.Sscanf(string(text), "%d %c %d %d\n", &l.at, &l.kind, &l.slot, &l.token); err != nil {
-			return nil, fmt.Errorf("%s: %q: %w", r.path, text, err)
+		if _, err := fmt.Sscanf(text, "%d %c %d %d", &l.at, &l.kind, &l.slot, &l.token); err != nil {
+			return nil, fmt.Errorf("%s: %q: %w", r.Path, text, err)
 		}
 		lines = append(lines, l)
 	}
-	return lines, nil
+	return lines, err
 }

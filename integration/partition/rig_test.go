@@ -3,79 +3,51 @@
 package partition
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
-// system is a store under test.
-type system struct {
-	ttl, expiry time.Duration // expiry: the longest that a session lives that is not renewed
-	start       func() (*cluster.Cluster, error)
-	// open makes a Store; it leaves what it opened to the end of the process.
-	open func(addrs []string, opts *backend.Options) (*backend.Store, error)
-}
+// ttl is that of the workers' sessions.
+const ttl = 3 * time.Second
 
-var stores = map[string]system{}
-
-func TestMain(m *testing.M) {
-	if arg := os.Getenv(workerEnv); arg != "" {
-		os.Exit(runWorker(arg))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { harness.Main(m, runWorker) }
 
 // rig is a cluster with workers in processes of their own.
 type rig struct {
 	t       *testing.T
-	name    string
-	system  system
+	store   harness.Store
 	slots   int
 	cluster *cluster.Cluster
 	dir     string
 
-	mu      sync.Mutex
-	workers []*worker // all that were ever started
+	mu      sync.Mutex // guards what follows
+	workers []*worker  // all that were ever started
 	history *history
 }
 
-func startRig(t *testing.T, name string, slots int) *rig {
+func startRig(t *testing.T, store harness.Store, slots int) *rig {
 	t.Helper()
-	r := &rig{t: t, name: name, system: stores[name], slots: slots, dir: t.TempDir(), history: newHistory()}
-	var err error
-	if r.cluster, err = r.system.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := r.cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return r
+	return &rig{t: t, store: store, slots: slots, cluster: store.Cluster(t), dir: t.TempDir(), history: newHistory()}
 }
+
+// expiry is the longest that a session lives that is not renewed.
+func (r *rig) expiry() time.Duration { return r.store.Expiry(ttl) }
 
 // worker is a process.
 type worker struct {
+	*harness.Process
 	id      string // of the member
-	process int
-	cmd     *exec.Cmd
-	stdin   io.Closer
-	log     string
+	number  int
 	journal reader
-	done    chan struct{}
-	err     error // of its end
 	stopped int64 // when it was, in monotonic time; 0 if it is not
 }
 
@@ -84,63 +56,36 @@ func (r *rig) start(id string) (*worker, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(r.workers)
-	w := &worker{id: id, process: n, done: make(chan struct{})}
-	w.log = filepath.Join(r.dir, fmt.Sprintf("log-%d", n))
-	w.journal.path = filepath.Join(r.dir, fmt.Sprintf("journal-%d", n))
-	arg, err := json.Marshal(task{
-		Store: r.name, Addrs: r.cluster.Addrs(), TTL: r.system.ttl, ID: id, Slots: r.slots, Out: w.journal.path,
+	w := &worker{id: id, number: n}
+	w.journal.Path = filepath.Join(r.dir, fmt.Sprintf("journal-%d", n))
+	var err error
+	w.Process, err = harness.StartProcess(r.dir, strconv.Itoa(n), task{
+		Store: r.store.Name, Addrs: r.cluster.Addrs(), ID: id, Slots: r.slots, Out: w.journal.Path,
 	})
 	if err != nil {
 		return nil, err
 	}
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	logFile, err := os.Create(w.log)
-	if err != nil {
-		return nil, err
-	}
-	defer logFile.Close()
-	w.cmd = exec.Command(exe)
-	w.cmd.Env = append(os.Environ(), workerEnv+"="+string(arg))
-	w.cmd.Stderr = logFile
-	if w.stdin, err = w.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	if err := w.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		w.err = w.cmd.Wait()
-		close(w.done)
-	}()
 	r.t.Cleanup(func() {
-		w.kill()
-		if content, _ := os.ReadFile(w.log); r.t.Failed() {
-			r.t.Logf("log of process %d of %s:\n%s", n, id, content[max(0, len(content)-1500):])
+		w.Kill()
+		if r.t.Failed() {
+			r.t.Logf("log of process %d of %s:\n%s", n, id, w.Tail(1500))
 		}
 	})
 	r.workers = append(r.workers, w)
 	return w, nil
 }
 
-func (w *worker) kill() {
-	_ = w.cmd.Process.Kill()
-	<-w.done
-}
-
 // stop stops a worker; resume lets it go on, and notes for how long it stood.
 func (w *worker) stop() error {
-	w.stopped = monotonic()
-	return w.cmd.Process.Signal(syscall.SIGSTOP)
+	w.stopped = harness.Now()
+	return w.Stop()
 }
 
 func (r *rig) resume(w *worker) error {
-	err := w.cmd.Process.Signal(syscall.SIGCONT)
+	err := w.Resume()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.history.pauses[w.process] = append(r.history.pauses[w.process], [2]int64{w.stopped, monotonic()})
+	r.history.pauses[w.number] = append(r.history.pauses[w.number], [2]int64{w.stopped, harness.Now()})
 	return err
 }
 
@@ -155,7 +100,7 @@ func (r *rig) read() {
 			r.t.Fatal(err)
 		}
 		for _, l := range lines {
-			r.history.add(w.id, w.process, l)
+			r.history.add(w.id, w.number, l)
 		}
 	}
 }
@@ -164,7 +109,7 @@ func (r *rig) read() {
 // shares are equal to within one slot.
 func (r *rig) settled(members int) error {
 	r.read()
-	owners := r.history.owners(monotonic())
+	owners := r.history.owners(harness.Now())
 	share := make(map[string]int)
 	for k := range r.slots {
 		if len(owners[k]) != 1 {

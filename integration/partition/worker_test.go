@@ -2,30 +2,23 @@ package partition
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 )
 
-// workerEnv holds a task: a process of this test binary that finds it in its
-// environment is a worker.
-const workerEnv = "QUORATE_PARTITION_WORKER"
-
 // task is what a worker process is to do.
 type task struct {
-	Store string // which, a key of stores
+	Store string // the store's name in package harness
 	Addrs []string
-	TTL   time.Duration
 	ID    string
 	Slots int
 	Out   string // the file it appends to
@@ -41,24 +34,15 @@ const (
 
 // runWorker is the main function of a worker process. It leaves when its
 // standard input ends: with its parent.
-func runWorker(arg string) int {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	var tk task
-	err := json.Unmarshal([]byte(arg), &tk)
-	if err == nil {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			cancel()
-		}()
-		err = work(ctx, tk, logger)
-	}
-	if err != nil {
-		logger.Error("worker", "error", err)
-		return 1
-	}
-	return 0
+func runWorker(tk task, logger *slog.Logger) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gone := harness.ParentGone()
+	go func() {
+		<-gone
+		cancel()
+	}()
+	return work(ctx, tk, logger)
 }
 
 // work runs its share of the slots until ctx ends, and leaves.
@@ -67,12 +51,12 @@ func work(ctx context.Context, tk task, logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := stores[tk.Store].open(tk.Addrs, &backend.Options{Namespace: "slots", TTL: tk.TTL, Logger: logger})
+	store, err := harness.Stores[tk.Store].Open(tk.Addrs, &backend.Options{Namespace: "slots", TTL: ttl, Logger: logger})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	group, err := membership.New(store, "workers", nil)
+	group, err := membership.New(store.Store, "workers", nil)
 	if err != nil {
 		return err
 	}
@@ -87,7 +71,7 @@ func work(ctx context.Context, tk task, logger *slog.Logger) (err error) {
 		err = p.Run(ctx, reg, func(slotCtx context.Context, s *partition.Slot) error {
 			j.run(slotCtx, s)
 			if s.Number()%guarded == 0 {
-				stale.Go(func() { tryStale(context.WithoutCancel(ctx), tk, store, s, j) })
+				stale.Go(func() { tryStale(context.WithoutCancel(ctx), store.Store, s, j) })
 			}
 			return nil
 		})
@@ -101,12 +85,12 @@ func work(ctx context.Context, tk task, logger *slog.Logger) (err error) {
 
 // tryStale writes to the store under the guard of a slot whose body has
 // returned, until it is refused.
-func tryStale(ctx context.Context, tk task, store *backend.Store, s *partition.Slot, j *journal) {
-	ctx, cancel := context.WithTimeout(ctx, 5*tk.TTL)
+func tryStale(ctx context.Context, store *backend.Store, s *partition.Slot, j *journal) {
+	ctx, cancel := context.WithTimeout(ctx, 5*ttl)
 	defer cancel()
 	for i := 0; ctx.Err() == nil; i++ {
 		key := fmt.Sprintf("stale/%d/%d/%d", s.Number(), s.Token(), i)
-		began := monotonic()
+		began := harness.Now()
 		_, err := store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, s.Guard())
 		switch {
 		case err == nil:
@@ -114,7 +98,7 @@ func tryStale(ctx context.Context, tk task, store *backend.Store, s *partition.S
 			// slot already when the commit was sent.
 			j.line(began, staleApplied, s)
 		case errors.Is(err, backend.ErrFenced):
-			j.line(monotonic(), staleFenced, s)
+			j.line(harness.Now(), staleFenced, s)
 			return
 		case errors.Is(err, backend.ErrClosed):
 			return

@@ -110,7 +110,7 @@ func overAStore(t *testing.T, b Bridge) {
 	m.want("session.trust_left.last", 0)
 	m.between("session.renewals.failed{error=unavailable,result=failed}", 2, 100)
 	m.want("session.renew.duration.count{result=failed}", m.all["session.renewals.failed{error=unavailable,result=failed}"])
-	m.between("retries{error=unavailable,what=grant session}", 2, 1000)
+	m.between("retries{error=unavailable,kind=session,operation=grant}", 2, 1000)
 	m.between("watches.restarted{error=unavailable}", 1, 1000)
 	m.want("owned{kind=election,name=a/b}", 0)
 	m.want("ownerships.ended{cause=session_lost,kind=election,name=a/b}", 1)
@@ -206,10 +206,10 @@ func everyEvent(t *testing.T, b Bridge) {
 	m.want("session.trust_left.last", 0)
 	tr.SessionLost(backend.SessionLost{Session: forbidden, Cause: err})
 	tr.CommitIndeterminate(backend.CommitIndeterminate{Keys: []string{forbidden}, Err: err})
-	tr.Retrying(backend.Retrying{What: "partition " + forbidden, Attempt: 451, Pause: time.Second, Err: err})
-	tr.Retrying(backend.Retrying{What: forbidden, Err: errors.New(forbidden)})
+	tr.Retrying(backend.Retrying{Operation: "reconcile", Kind: backend.KindPartition, Name: forbidden, Attempt: 451, Pause: time.Second, Err: err})
+	tr.Retrying(backend.Retrying{Err: errors.New(forbidden)})
 	tr.WatchRestarted(backend.WatchRestarted{Target: driver.Key(forbidden), Err: err})
-	owned := backend.Ownership{Kind: "partition", Name: "p/451", Token: 451, Body: err}
+	owned := backend.Ownership{Kind: "partition", Name: "p", Slot: 451, Token: 451, Body: err}
 	tr.OwnershipBegan(owned)
 	owned.Cause = errors.New(forbidden)
 	tr.BodyOverran(backend.BodyOverran{Ownership: owned, For: time.Minute})
@@ -217,7 +217,7 @@ func everyEvent(t *testing.T, b Bridge) {
 	m = b.read(t, "every event")
 	for key, want := range map[string]float64{
 		"sessions.lost": 1, "commits.indeterminate": 1, "watches.restarted{error=denied}": 1,
-		"retries{error=denied,what=partition}": 1, "retries{error=other,what=other}": 1,
+		"retries{error=denied,kind=partition,operation=reconcile}": 1, "retries{error=other,kind=other,operation=other}": 1,
 		"ownerships.began{kind=partition,name=p}": 1, "ownerships.ended{cause=other,kind=partition,name=p}": 1,
 		"owned{kind=partition,name=p}": 0, "bodies.overran{kind=partition,name=p}": 1, "ownership.duration.count{kind=partition}": 1,
 	} {
@@ -284,7 +284,7 @@ func concurrently(t *testing.T, b Bridge) {
 				o := backend.Ownership{Kind: "election", Name: fmt.Sprint(i % 7), Token: uint64(g*times + i)}
 				b.Trace.OwnershipBegan(o)
 				b.Trace.SessionRenewed(backend.SessionRenewed{TrustLeft: time.Second})
-				b.Trace.Retrying(backend.Retrying{What: "counter \"x\""})
+				b.Trace.Retrying(backend.Retrying{Operation: "commit", Kind: backend.KindCounter, Name: "x"})
 				o.Cause = election.ErrResigned
 				b.Trace.OwnershipEnded(o)
 			}
@@ -305,5 +305,5 @@ func concurrently(t *testing.T, b Bridge) {
 	}
 	m.want("session.trust_left.count", goroutines*times)
 	m.want("ownership.duration.count{kind=election}", goroutines*times)
-	m.want("retries{error=none,what=counter}", goroutines*times)
+	m.want("retries{error=none,kind=counter,operation=commit}", goroutines*times)
 }

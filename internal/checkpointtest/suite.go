@@ -112,7 +112,7 @@ func (p *process) fenced(value string) {
 // key is where the checkpoint's document lies.
 func (p *process) key() string {
 	p.t.Helper()
-	key, err := backend.Key("checkpoint", "a/b", "value")
+	key, err := backend.Path("checkpoint", "a/b", "value")
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -57,9 +57,9 @@ var allowed = map[string][]string{
 
 	"election/...":   {"backend", "backend/driver", "internal/...", "election/..."},
 	"counter/...":    {"backend", "backend/driver", "internal/...", "counter/..."},
-	"membership/...": {"backend", "backend/driver", "internal/...", "membership/..."},
-	"partition/...":  {"backend", "backend/driver", "internal/...", "partition/...", "membership"},
-	"restart/...":    {"backend", "backend/driver", "internal/...", "restart/..."},
+	"membership/...": {"backend", "internal/...", "membership/..."},
+	"partition/...":  {"backend", "internal/...", "partition/...", "membership"},
+	"restart/...":    {"backend", "internal/...", "restart/..."},
 
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 

@@ -175,13 +175,13 @@ func keysDeletedByHand(t *testing.T, env *drivertest.Env) {
 }
 
 func keysDeletedByHandStrict(t *testing.T, env *drivertest.Env) {
-	deletedByHand(t, env, &election.Options{Strict: true}, 0, [][]string{{"office"}, {"office", "mark"}, {"office", "term"}})
+	deletedByHand(t, env, &election.Options{Strict: true}, 0, [][]string{{"leader"}, {"leader", "mark"}, {"leader", "spare"}})
 }
 
 // pairs returns the keys of an election one at a time, and in pairs, in either
 // order.
 func pairs() (sets [][]string) {
-	all := []string{"office", "mark", "term", "entry"}
+	all := []string{"leader", "mark", "spare", "entry"}
 	for _, a := range all {
 		sets = append(sets, []string{a})
 		for _, b := range all {
@@ -207,7 +207,7 @@ func deletedByHand(t *testing.T, env *drivertest.Env, opts *election.Options, al
 		}
 		// The tenure must end where it can no longer be told from another, and
 		// somebody must lead; where it may stay, that is the one who did.
-		if slices.Contains(set, "office") || slices.Contains(set, "mark") {
+		if slices.Contains(set, "leader") || slices.Contains(set, "mark") {
 			if lead := f.after(t, n, wait); lead.term <= before.term {
 				t.Errorf("%v deleted: term %d after %d", set, lead.term, before.term)
 			}
@@ -221,13 +221,12 @@ func deletedByHand(t *testing.T, env *drivertest.Env, opts *election.Options, al
 	f.finish(t, allowed)
 }
 
-// stands waits until the tenure that began last holds the office and its mark
-// is there, so that nothing of what was deleted before is still to be mended:
+// stands waits until the tenure that began last has the leader key and its mark, so that nothing of what was deleted before is still to be mended:
 // what goes next goes under this tenure. It is the nth.
 func (f *field) stands(t testing.TB, hand *process, d time.Duration) (latest *tenure, n int) {
 	t.Helper()
 	e := hand.candidate(t, nil)
-	eventually(t, d, "the latest leader stands in the store", func() error {
+	eventually(t, d, "the latest leader holds the leader key", func() error {
 		n = f.count()
 		latest = f.after(t, n-1, 0)
 		if leader, err := e.Leader(t.Context()); err != nil {
@@ -242,24 +241,30 @@ func (f *field) stands(t testing.TB, hand *process, d time.Duration) (latest *te
 	return latest, n
 }
 
-// deleteByHand deletes the leader's key of a kind.
+// deleteByHand deletes a key of the leader's, or the queue entry of the next.
 func deleteByHand(t testing.TB, p *process, what string) {
 	t.Helper()
-	read, err := p.Read(t.Context(), driver.Key("election/e/office"), driver.Key("election/e/term"), driver.Dir("election/e/tenure"), driver.Dir("election/e/queue"))
+	read, err := p.Read(t.Context(), driver.Dir("election/e/tenure"), driver.Dir("election/e/queue"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var victim []backend.Entry
-	switch what {
-	case "office":
-		victim = read[0]
-	case "term":
-		victim = read[1]
-	case "mark":
-		victim = read[2]
-	case "entry": // the head of the queue is the leader
-		slices.SortFunc(read[3], func(a, b backend.Entry) int { return cmp.Compare(a.Created, b.Created) })
-		victim = read[3][:min(1, len(read[3]))]
+	for _, e := range read[0] {
+		name := strings.TrimPrefix(e.Key, "election/e/tenure/")
+		kind := "mark"
+		switch {
+		case name == "leader":
+			kind = "leader"
+		case strings.HasSuffix(name, ".spare"):
+			kind = "spare"
+		}
+		if kind == what {
+			victim = append(victim, e)
+		}
+	}
+	if what == "entry" {
+		slices.SortFunc(read[1], func(a, b backend.Entry) int { return cmp.Compare(a.Created, b.Created) })
+		victim = read[1][:min(1, len(read[1]))]
 	}
 	for _, e := range victim {
 		if _, err := p.Commit(t.Context(), driver.Txn{Ops: []driver.Op{driver.Delete(e.Key, backend.Version{})}}); err != nil {
@@ -277,7 +282,7 @@ func wiped(t *testing.T, env *drivertest.Env) {
 	hand := open(t, env)
 	for range 3 {
 		n, highest := f.count(), f.highest()
-		read, err := hand.Read(t.Context(), driver.Key("election/e/term"), driver.Dir("election/e/tenure"), driver.Dir("election/e/queue"), driver.Key("election/e/office"))
+		read, err := hand.Read(t.Context(), driver.Dir("election/e/tenure"), driver.Dir("election/e/queue"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +309,7 @@ func restored(t *testing.T, env *drivertest.Env) {
 	restore := env.Snapshot(t)
 	first := f.after(t, 0, 0)
 	n := f.count()
-	deleteByHand(t, f.all[0], "office")
+	deleteByHand(t, f.all[0], "leader")
 	second := f.after(t, n, env.TTL)
 	n = f.count()
 	restore()
@@ -325,7 +330,7 @@ func restored(t *testing.T, env *drivertest.Env) {
 	}
 	eventually(t, env.Expiry+env.TTL, "the queue is whole again", func() error {
 		keys, err := f.all[0].ephemeral(t.Context())
-		if err == nil && len(keys) != 4 {
+		if err == nil && len(keys) != 3 {
 			err = fmt.Errorf("%s", strings.Join(keys, " "))
 		}
 		return err

@@ -152,9 +152,9 @@ func eventually(t testing.TB, d time.Duration, what string, check func() error) 
 	}
 }
 
-// ephemeral lists the queue entries and the office of the election "e".
+// ephemeral lists the queue entries and the leader key of the election "e".
 func (p *process) ephemeral(ctx context.Context) ([]string, error) {
-	read, err := p.Read(ctx, driver.Dir("election/e/queue"), driver.Key("election/e/office"))
+	read, err := p.Read(ctx, driver.Dir("election/e/queue"), driver.Key("election/e/tenure/leader"))
 	var keys []string
 	for _, entries := range read {
 		for _, e := range entries {
@@ -164,12 +164,13 @@ func (p *process) ephemeral(ctx context.Context) ([]string, error) {
 	return keys, err
 }
 
+// queued waits until n processes lead or wait in the queue.
 func (p *process) queued(t testing.TB, n int) {
 	t.Helper()
-	eventually(t, 10*time.Second, fmt.Sprintf("%d in the queue", n), func() error {
-		read, err := p.Read(t.Context(), driver.Dir("election/e/queue"))
-		if err == nil && len(read[0]) != n {
-			err = fmt.Errorf("%d are", len(read[0]))
+	eventually(t, 10*time.Second, fmt.Sprintf("%d lead or wait", n), func() error {
+		keys, err := p.ephemeral(t.Context())
+		if err == nil && len(keys) != n {
+			err = fmt.Errorf("%d do", len(keys))
 		}
 		return err
 	})

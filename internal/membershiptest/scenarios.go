@@ -130,9 +130,9 @@ func cutAndHealed(t *testing.T, env *drivertest.Env) {
 		for _, p := range all {
 			env.Heal(t, p.driver)
 		}
-		s, err := joined[1].Standing(t.Context())
+		s, err := joined[1].Entry(t.Context())
 		if err != nil || !s.Session.Valid() {
-			t.Errorf("Standing = %+v, %v", s, err)
+			t.Errorf("Entry = %+v, %v", s, err)
 		}
 	}
 	if err := joined[1].Update(t.Context(), map[string]string{"v": "2"}); err != nil {
@@ -165,7 +165,7 @@ func outage(t *testing.T, env *drivertest.Env) {
 	all[0].until(t, 2*env.TTL, "is current, with nobody held", func(v membership.View) bool { return !v.Stale && v.Held() == 0 })
 	for _, r := range joined {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*env.TTL)
-		if s, err := r.Standing(ctx); err != nil || !s.Session.Valid() {
+		if s, err := r.Entry(ctx); err != nil || !s.Session.Valid() {
 			t.Errorf("%s: %+v, %v", r.ID(), s, err)
 		}
 		cancel()
@@ -177,17 +177,17 @@ func outage(t *testing.T, env *drivertest.Env) {
 
 func leaseEnded(t *testing.T, env *drivertest.Env) {
 	all, joined := crowd(t, env, 4)
-	s, err := joined[1].Standing(t.Context())
+	s, err := joined[1].Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	env.Expire(t, all[1].leases.last())
-	within(t, env.TTL, "the standing ends", s.Context().Done())
+	within(t, env.TTL, "the entry ends", s.Context().Done())
 	ctx, cancel := context.WithTimeout(t.Context(), env.TTL+slack)
 	defer cancel()
-	next, err := joined[1].Standing(ctx)
+	next, err := joined[1].Entry(ctx)
 	if err != nil || next.Registration == s.Registration || next.Session == s.Session {
-		t.Errorf("Standing = %+v, %v", next, err)
+		t.Errorf("Entry = %+v, %v", next, err)
 	}
 	all[0].until(t, env.TTL, "shows the new registration", func(v membership.View) bool {
 		m, _ := v.Lookup("m1")
@@ -199,12 +199,12 @@ func leaseEnded(t *testing.T, env *drivertest.Env) {
 func entryDeleted(t *testing.T, env *drivertest.Env) {
 	all, joined := crowd(t, env, 4)
 	seen := all[0].record(t)
-	s, err := joined[1].Standing(t.Context())
+	s, err := joined[1].Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	deleteKey(t, all[0].store, "membership/g/members/"+s.Registration)
-	within(t, time.Second, "the standing ends", s.Context().Done())
+	within(t, time.Second, "the entry ends", s.Context().Done())
 	all[0].until(t, time.Second, "shows the new registration", func(v membership.View) bool {
 		m, _ := v.Lookup("m1")
 		return m.Registration != s.Registration && !m.Held
@@ -259,11 +259,11 @@ func wiped(t *testing.T, env *drivertest.Env) {
 func restored(t *testing.T, env *drivertest.Env) {
 	all, joined := crowd(t, env, 4)
 	restore := env.Snapshot(t)
-	s, err := joined[1].Standing(t.Context())
+	s, err := joined[1].Entry(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := joined[1].Rejoin(t.Context(), s); err != nil {
+	if _, err := s.Replace(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := joined[3].Leave(t.Context()); err != nil {

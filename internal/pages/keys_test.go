@@ -71,8 +71,12 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 					t.Errorf("%s goes with its session: %v; its row says %v", entry.Key, got, match.ephemeral)
 				}
 				var fields map[string]any
-				if err := json.Unmarshal(entry.Value, &fields); err != nil || fields["format"] != 1.0 {
-					t.Errorf("%s is %q, want JSON of format 1", entry.Key, entry.Value)
+				want := 1.0
+				if strings.Contains(entry.Key, "/election/") {
+					want = 2
+				}
+				if err := json.Unmarshal(entry.Value, &fields); err != nil || fields["format"] != want {
+					t.Errorf("%s is %q, want JSON of format %v", entry.Key, entry.Value, want)
 				}
 				delete(fields, "format")
 				for _, field := range slices.Sorted(maps.Keys(fields)) {
@@ -133,6 +137,16 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	lead, err := e.Campaign(ctx)
 	must(err)
+	next, err := election.New(open(), name, nil)
+	must(err)
+	waiting, giveUp := context.WithCancel(ctx)
+	gaveUp := make(chan struct{})
+	go func() {
+		defer close(gaveUp)
+		if _, err := next.Campaign(waiting); !errors.Is(err, context.Canceled) {
+			t.Errorf("Campaign = %v", err)
+		}
+	}()
 	progress, err := restart.NewCheckpoint[int](store, name, nil)
 	must(err)
 	_, err = progress.Claim(ctx, lead.Guard())
@@ -176,5 +190,7 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	}
 	must(reg.Leave(context.Background()))
 	look()
+	giveUp()
+	<-gaveUp
 	must(lead.Resign(context.Background()))
 }

@@ -1,99 +1,153 @@
 package pages_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"go/types"
-	"io/fs"
-	"path/filepath"
-	"strings"
+	"context"
+	"maps"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"github.com/quorate/quorate/bridge"
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/counter"
+	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/restart"
 )
 
-// whats are what the calls of Retry name by an expression, with an example of
-// what it comes to.
-var whats = map[string]string{
-	"counter c.label": `counter "a"`, // or a tally's: see below
-	"counter s.label": `sequence "a"`,
-	"membership what": "leaving membership a",
+// retried is a set of the operations that were tried again.
+type retried struct {
+	mu  sync.Mutex // guards all
+	all map[backend.Retrying]bool
 }
 
-// TestEveryRetryHasItsWord: whatever the library tries again has a word of its
-// own in metrics, without a name in it.
-func TestEveryRetryHasItsWord(t *testing.T) {
-	found, used := 0, map[string]bool{}
-	check := func(at token.Position, what string) {
-		found++
-		if kind := bridge.RetryKind(what); kind == bridge.Other || kind != bridge.RetryKind(what+"x") {
-			t.Errorf("%v: %q has the word %q", at, what, kind)
+func (r *retried) add(e backend.Retrying) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[backend.Retrying{Operation: e.Operation, Kind: e.Kind, Name: e.Name}] = true
+}
+
+// TestEveryRetryHasItsRow runs every primitive through outages of the store. The
+// page lists each operation that is tried again, and each event names its
+// primitive.
+func TestEveryRetryHasItsRow(t *testing.T) {
+	rows := map[backend.Kind][]string{}
+	for _, row := range table(t, "Kind", "Operations that are tried again") {
+		rows[backend.Kind(only(t, row[0]))] = codes(row[1])
+	}
+	const name = "a/b 1"
+	seen := retried{all: map[backend.Retrying]bool{}}
+	synctest.Test(t, func(t *testing.T) { outages(t, name, &seen) })
+	kinds := map[backend.Kind]bool{}
+	for e := range seen.all {
+		kinds[e.Kind] = true
+		if !slices.Contains(rows[e.Kind], string(e.Operation)) {
+			t.Errorf("%q of %q is tried again, which its row lacks", e.Operation, e.Kind)
+		}
+		if e.Kind != backend.KindSession && e.Name != name || e.Kind == backend.KindSession && e.Name != "" {
+			t.Errorf("%q of %q is traced with the name %q", e.Operation, e.Kind, e.Name)
 		}
 	}
-	for _, dir := range []string{"backend", "election", "counter", "membership", "partition", "restart"} {
-		err := filepath.WalkDir(filepath.Join(top, dir), func(name string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
-				return err
-			}
-			fset := token.NewFileSet()
-			file, err := parser.ParseFile(fset, name, nil, parser.SkipObjectResolution)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				what := whatOf(n)
-				if what == nil {
-					return true
-				}
-				at := fset.Position(what.Pos())
-				switch e := what.(type) {
-				case *ast.BasicLit:
-					said, _ := text(e)
-					check(at, said)
-				case *ast.BinaryExpr:
-					said, _ := text(e.X)
-					check(at, said)
-				default:
-					key := dir + " " + types.ExprString(what)
-					used[key] = true
-					if whats[key] == "" {
-						t.Errorf("%v: %s is not known to this test", at, key)
-					} else {
-						check(at, whats[key])
-					}
-				}
-				return true
-			})
+	for kind := range rows {
+		if !kinds[kind] {
+			t.Errorf("nothing of the kind %q was tried again", kind)
+		}
+	}
+	for _, want := range []backend.Retrying{
+		{Operation: "grant", Kind: backend.KindSession},
+		{Operation: "campaign", Kind: backend.KindElection, Name: name},
+		{Operation: "resign", Kind: backend.KindElection, Name: name},
+		{Operation: "register", Kind: backend.KindMembership, Name: name},
+		{Operation: "leave", Kind: backend.KindMembership, Name: name},
+		{Operation: "release all slots", Kind: backend.KindPartition, Name: name},
+		{Operation: "claim", Kind: backend.KindCheckpoint, Name: name},
+		{Operation: "save", Kind: backend.KindCheckpoint, Name: name},
+	} {
+		if !seen.all[want] {
+			t.Errorf("%+v was not traced, only %v", want, slices.Collect(maps.Keys(seen.all)))
+		}
+	}
+}
+
+// outages begins and ends the work of every primitive while the store is away.
+func outages(t *testing.T, name string, seen *retried) {
+	server := memory.NewServer()
+	store, err := backend.New(memory.NewDriver(server), &backend.Options{CallTimeout: time.Second, Trace: &backend.Trace{Retrying: seen.add}})
+	must(t, err)
+	defer func() { must(t, store.Close()) }()
+	// outage makes all of the work begin in an outage, which ends after 4 s.
+	outage := func(work ...func() error) {
+		server.SetDown(true)
+		var running sync.WaitGroup
+		for _, f := range work {
+			running.Go(func() { must(t, f()) })
+		}
+		time.Sleep(4 * time.Second)
+		server.SetDown(false)
+		running.Wait()
+	}
+	ctx := t.Context()
+	outage(func() error {
+		_, err := store.Session(ctx)
+		return err
+	})
+
+	e, err := election.New(store, name, nil)
+	must(t, err)
+	group, err := membership.New(store, name, nil)
+	must(t, err)
+	slots, err := partition.New(group, name, &partition.Options{Slots: 3})
+	must(t, err)
+	checkpoint, err := restart.NewCheckpoint[int](store, name, nil)
+	must(t, err)
+	count, err := counter.New(store, name, nil)
+	must(t, err)
+	sequence, err := counter.NewSequence(store, name, nil)
+	must(t, err)
+	tally, err := counter.NewTally(store, name, nil)
+	must(t, err)
+
+	var leads *election.Leadership
+	var member *membership.Registration
+	outage(
+		func() (err error) { leads, err = e.Campaign(ctx); return err },
+		func() (err error) { member, err = group.Join(ctx, membership.Member{ID: "m"}); return err },
+		func() error { _, err := checkpoint.Claim(ctx); return err },
+		func() error { _, err := count.Add(ctx, 1); return err },
+		func() error { _, err := sequence.Next(ctx); return err },
+		func() error { tally.Add(1); return tally.Flush(ctx) },
+	)
+
+	runs, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	began := make(chan struct{}, 3)
+	running.Go(func() {
+		_ = slots.Run(runs, member, func(ctx context.Context, _ *partition.Slot) error {
+			began <- struct{}{}
+			<-ctx.Done()
 			return nil
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	})
+	for range 3 {
+		<-began
 	}
-	check(token.Position{}, `tally "a"`)
-	if found < 20 || len(used) != len(whats) {
-		t.Errorf("%d calls found, by %d expressions: does this test still read the code?", found, len(used))
-	}
+	outage(
+		func() error { stop(); running.Wait(); return nil },
+		func() error { return leads.Resign(ctx) },
+		func() error { return checkpoint.Save(ctx, 1) },
+		func() error { return member.Leave(ctx) },
+	)
+	sequence.Close()
+	must(t, tally.Close(ctx))
+	must(t, group.Close())
 }
 
-// whatOf returns what a call of Retry, or a Retrying, says that it tries again;
-// nil for anything else. That of Retry itself says what it is told.
-func whatOf(n ast.Node) ast.Expr {
-	switch n := n.(type) {
-	case *ast.CallExpr:
-		if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Retry" && len(n.Args) == 3 {
-			return n.Args[1]
-		}
-	case *ast.CompositeLit:
-		if id, ok := n.Type.(*ast.Ident); !ok || id.Name != "Retrying" {
-			return nil
-		}
-		for _, e := range n.Elts {
-			if kv, ok := e.(*ast.KeyValueExpr); ok && types.ExprString(kv.Key) == "What" && types.ExprString(kv.Value) != "what" {
-				return kv.Value
-			}
-		}
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
 	}
-	return nil
 }

@@ -1,4 +1,4 @@
-package seeds_test
+package seeds
 
 import (
 	"context"
@@ -7,18 +7,16 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/quorate/quorate/internal/seeds"
 )
 
 func TestRun(t *testing.T) {
 	ran := func() (all []uint64) {
-		seeds.Run(t, 20, func(_ *testing.T, seed uint64) { all = append(all, seed) })
+		Run(t, 40, func(_ *testing.T, seed uint64) { all = append(all, seed) })
 		return all
 	}
 	want := []uint64{1, 2}
-	if !testing.Short() {
-		for seed := uint64(3); seed <= 20; seed++ {
+	if !raceDetector {
+		for seed := uint64(3); seed <= 40; seed++ {
 			want = append(want, seed)
 		}
 	}
@@ -47,13 +45,13 @@ func TestRun(t *testing.T) {
 
 func TestStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var story seeds.Story
+		var story Story
 		if n := story.Tell("%d begins", 1); n != 1 {
 			t.Errorf("the first event is number %d", n)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if !seeds.Pause(ctx, 1500*time.Millisecond) {
+		if !Pause(ctx, 1500*time.Millisecond) {
 			t.Error("Pause = false, and nothing has ended")
 		}
 		story.Tell("it ends")
@@ -61,7 +59,7 @@ func TestStory(t *testing.T) {
 		if got := story.String(); got != want {
 			t.Errorf("the story is\n%swant\n%s", got, want)
 		}
-		if began := time.Now(); seeds.Pause(ctx, time.Hour) || time.Since(began) >= time.Minute {
+		if began := time.Now(); Pause(ctx, time.Hour) || time.Since(began) >= time.Minute {
 			t.Errorf("Pause went on for %v beyond its context", time.Since(began))
 		}
 	})

@@ -19,7 +19,7 @@ type gate struct {
 	mu     sync.Mutex
 	mode   mode
 	healed chan struct{} // closed when the gate opens again
-	closed chan struct{}
+	closed chan struct{} // closed by Close
 	leases sync.WaitGroup
 }
 
@@ -75,8 +75,6 @@ func pass[T any](ctx context.Context, g *gate, doubt error, call func() (T, erro
 		return none, fmt.Errorf("%w: %w: %w", doubt, errSilence, ctx.Err())
 	case <-healed:
 	case <-timer.C:
-	case <-g.closed:
-		return none, fmt.Errorf("%w: %w", doubt, driver.ErrClosed)
 	}
 	return none, fmt.Errorf("%w: %w", doubt, errSilence)
 }

@@ -74,6 +74,7 @@ func (s *stage) use(tour bool) error {
 	steps := []step{
 		{"go get the root in an empty module: its graph stays light", s.light},
 		{"go get the etcd adapter in an empty module, and build the program in the README", s.readme},
+		{"go vet the root and the examples at the versions that they require", s.vet},
 		{"what integration tests with is the same in the workspace and outside it", s.versions},
 	}
 	if tour {
@@ -100,6 +101,17 @@ func (s *stage) use(tour bool) error {
 
 // heavy matches modules that an importer of the root must not get to see.
 var heavy = regexp.MustCompile(`^(google\.golang\.org/grpc|go\.etcd\.io/|github\.com/hashicorp/|github\.com/go-zookeeper/|github\.com/jackc/|github\.com/quorate/quorate/)`)
+
+// vet compiles, tests included, the modules whose own tests find nothing in lower
+// versions of other modules that the workspace's versions do not.
+func (s *stage) vet(string) error {
+	for _, dir := range []string{".", "examples"} {
+		if _, err := s.run(s.source(dir), "go", "vet", "./..."); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *stage) light(dir string) error {
 	const program = `package main

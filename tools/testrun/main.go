@@ -1,4 +1,4 @@
-// Testrun runs one or more `go test` commands and accepts no silence: it fails
+// Testrun runs `go test` commands and accepts no silence: it fails
 // when a test was skipped, when a command ran no test at all, and when a
 // package that has test files ran none of them, besides when a test failed.
 //
@@ -7,10 +7,12 @@
 //
 //	testrun 'go test -race ./...' 'GOWORK=off go test -C backend/etcd ./...'
 //
-// The commands run one after the other, all of them even if one fails. Testrun
-// adds -json to each and prints what go test would print, then a table per
-// command, the number of tests per store driver, and a last line
-// "N passed, N failed" in which a skipped test counts as failed.
+// The commands run one after the other, all of them even if one fails. The
+// argument -- begins another lane: the commands of different lanes run side by
+// side. The argument --then waits for the end of all lanes before it. Testrun adds -json to each command and prints the output that go test
+// would print, then a table per command, the number of tests per store driver,
+// the slowest tests, the share of the processors' time that was used, and a last
+// line "N passed, N failed" in which a skipped test counts as failed.
 package main
 
 import (
@@ -21,8 +23,10 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,20 +38,63 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var runs []*run
 	begin := time.Now()
-	for _, line := range os.Args[1:] {
-		r := newRun(line, os.Stdout)
-		fmt.Printf("\n# %s\n", r.label)
-		execute(ctx, r)
-		runs = append(runs, r)
-		if ctx.Err() != nil {
-			break
-		}
+	out := &lockedWriter{out: os.Stdout}
+	var runs []*run
+	for _, phase := range split(os.Args[1:], "--then") {
+		runs = append(runs, executeLanes(ctx, split(phase, "--"), out)...)
 	}
 	if !report(os.Stdout, runs, time.Since(begin)) {
 		os.Exit(1)
 	}
+}
+
+// split returns the parts of args between the separators.
+func split(args []string, separator string) [][]string {
+	parts := [][]string{nil}
+	for _, arg := range args {
+		if arg == separator {
+			parts = append(parts, nil)
+			continue
+		}
+		last := &parts[len(parts)-1]
+		*last = append(*last, arg)
+	}
+	return parts
+}
+
+// executeLanes runs the lanes side by side, and the commands of each one after
+// the other. It returns their runs in the order of the arguments.
+func executeLanes(ctx context.Context, lanes [][]string, out io.Writer) []*run {
+	perLane := make([][]*run, len(lanes))
+	var all sync.WaitGroup
+	for i, lines := range lanes {
+		all.Go(func() {
+			for _, line := range lines {
+				if ctx.Err() != nil {
+					return
+				}
+				r := newRun(line, out)
+				fmt.Fprintf(out, "# %s\n", r.label)
+				execute(ctx, r)
+				perLane[i] = append(perLane[i], r)
+			}
+		})
+	}
+	all.Wait()
+	return slices.Concat(perLane...)
+}
+
+// lockedWriter is a writer that several lanes share.
+type lockedWriter struct {
+	mu  sync.Mutex // guards out
+	out io.Writer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.out.Write(p)
 }
 
 // execute runs the command of r to its end and feeds r with its events.
@@ -78,7 +125,10 @@ func execute(ctx context.Context, r *run) {
 		r.problem("reading the events: %v", err)
 		_, _ = io.Copy(io.Discard, stdout)
 	}
-	r.finish(cmd.Wait())
+	err = cmd.Wait()
+	// Processes that the tests started and waited for are in it.
+	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	r.finish(err)
 }
 
 // parse splits a command line into environment and arguments and adds -json
@@ -89,7 +139,7 @@ func parse(line string) (env, args []string, err error) {
 		env, args = append(env, args[0]), args[1:]
 	}
 	test := slices.Index(args, "test")
-	if test != 1 {
+	if test < 1 || path.Base(args[test-1]) != "go" {
 		return nil, nil, errors.New("not a `go test` command")
 	}
 	// -C must stay the first flag.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,8 +20,9 @@ var drivers = []string{"memory", "etcd", "consul", "zookeeper", "postgres"}
 // report prints the tables and the last line; it returns whether all is well.
 func report(out io.Writer, runs []*run, wall time.Duration) bool {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(w, "\npackages\ttests\tsubtests\tfailed\tskipped\twall\tcommand\n")
+	fmt.Fprintf(w, "\npackages\ttests\tsubtests\tfailed\tskipped\twall\tcpu\tcommand\n")
 	var passed, failed int
+	var cpu time.Duration
 	perDriver := map[string]*tally{}
 	for _, name := range drivers {
 		perDriver[name] = &tally{}
@@ -36,7 +40,9 @@ func report(out io.Writer, runs []*run, wall time.Duration) bool {
 				}
 			}
 		}
-		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%s\t%s\n", packages, c.tests, c.subtests, c.failed, c.skipped, r.wall.Round(time.Second/10), r.label)
+		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", packages, c.tests, c.subtests, c.failed, c.skipped,
+			r.wall.Round(time.Second/10), r.cpu.Round(time.Second/10), r.label)
+		cpu += r.cpu
 		passed += c.passed
 		failed += c.failed + len(r.problems)
 	}
@@ -59,9 +65,42 @@ func report(out io.Writer, runs []*run, wall time.Duration) bool {
 			}
 		}
 	}
-	fmt.Fprintf(out, "wall time %s\n", wall.Round(time.Second/10))
+	printSlowest(out, runs)
+	fmt.Fprintf(out, "wall time %s, CPU time %s: %.0f%% of %d processors\n", wall.Round(time.Second/10), cpu.Round(time.Second/10),
+		100*cpu.Seconds()/(wall.Seconds()*float64(runtime.NumCPU())), runtime.NumCPU())
 	fmt.Fprintf(out, "%d passed, %d failed\n", passed, failed)
 	return failed == 0
+}
+
+// slowest is how many tests printSlowest prints.
+const slowest = 10
+
+// printSlowest prints the tests without subtests that took longest: a test with
+// subtests only says how many they are.
+func printSlowest(out io.Writer, runs []*run) {
+	type timed struct {
+		took      time.Duration
+		pkg, name string
+	}
+	var all []timed
+	for _, r := range runs {
+		for _, p := range r.packages {
+			for _, t := range p.tests {
+				if !p.parents[t.name] {
+					all = append(all, timed{t.took, p.name, t.name})
+				}
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b timed) int {
+		return cmp.Or(cmp.Compare(b.took, a.took), cmp.Compare(a.pkg, b.pkg), cmp.Compare(a.name, b.name))
+	})
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintf(w, "\nslowest\ttest\tpackage\n")
+	for _, t := range all[:min(slowest, len(all))] {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", t.took.Round(time.Second/10), t.name, t.pkg)
+	}
+	_ = w.Flush()
 }
 
 func driverOf(pkg, test string) string {

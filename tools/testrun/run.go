@@ -34,22 +34,25 @@ type run struct {
 	builds   map[string]*strings.Builder // output of the compiler by ImportPath
 	problems []string                    // what went wrong that is not a test's failure
 	wall     time.Duration
+	cpu      time.Duration // of the command and all that it waited for
 }
 
 // pkg is one package of a run.
 type pkg struct {
-	name   string
-	tests  map[string]*test
-	order  []string
-	output strings.Builder // what no test wrote
-	result string          // pass, fail or skip; skip: it has no test files
-	empty  bool            // it has test files, and none of their tests ran
+	name    string
+	tests   map[string]*test
+	parents map[string]bool // the tests that have subtests
+	order   []string
+	output  strings.Builder // what no test wrote
+	result  string          // pass, fail or skip; skip: it has no test files
+	empty   bool            // it has test files, and none of their tests ran
 }
 
 // test is one test or subtest.
 type test struct {
 	name   string
 	result string // pass, fail, skip; empty: never finished
+	took   time.Duration
 	output strings.Builder
 }
 
@@ -117,7 +120,7 @@ func (r *run) take(e event) {
 	}
 	p := r.packages[e.Package]
 	if p == nil {
-		p = &pkg{name: e.Package, tests: map[string]*test{}}
+		p = &pkg{name: e.Package, tests: map[string]*test{}, parents: map[string]bool{}}
 		r.packages[e.Package] = p
 	}
 	if e.Test != "" {
@@ -140,12 +143,16 @@ func (r *run) takeTest(p *pkg, e event) {
 		t = &test{name: e.Test}
 		p.tests[e.Test] = t
 		p.order = append(p.order, e.Test)
+		if slash := strings.LastIndex(e.Test, "/"); slash >= 0 {
+			p.parents[e.Test[:slash]] = true
+		}
 	}
 	switch e.Action {
 	case "output":
 		t.output.WriteString(e.Output)
 	case "pass", "fail", "skip":
 		t.result = e.Action
+		t.took = time.Duration(e.Elapsed * float64(time.Second))
 		if !strings.Contains(e.Test, "/") && e.Elapsed >= slow.Seconds() {
 			fmt.Fprintf(r.out, "  %s\t%s\t%.1fs\n", e.Action, e.Test, e.Elapsed)
 		}

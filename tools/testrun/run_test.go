@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,12 @@ func TestRun(t *testing.T) {
 			files: map[string]string{"a_test.go": `func TestMemory(t *testing.T) { t.Run("x", func(*testing.T) {}) }`},
 			line:  "go test -C {} ./...",
 			want:  []string{"ok  \tx.test", "1 tests, 1 subtests", "1      1         0       0        memory"},
+			last:  "2 passed, 0 failed",
+		},
+		"the slowest tests and the time": {
+			files: map[string]string{"a_test.go": `func TestA(t *testing.T) { t.Run("x", func(*testing.T) {}) }`},
+			line:  "go test -C {} ./...",
+			want:  []string{"slowest  test     package", "0s       TestA/x  x.test\nwall time 1s, CPU time "},
 			last:  "2 passed, 0 failed",
 		},
 		"a failure": {
@@ -110,10 +117,51 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestLanes: lanes run side by side, and phases one after the other.
+func TestLanes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "go.mod"), "module x.test\n\ngo 1.25.0\n")
+	// Each lane waits for the other's file; the phase after them finds both.
+	write(t, filepath.Join(dir, "a_test.go"), `package x
+import ("os"; "testing"; "time")
+func meet(t *testing.T, own, other string) {
+	if err := os.WriteFile(own, nil, 0o600); err != nil { t.Fatal(err) }
+	for range 600 {
+		if _, err := os.Stat(other); err == nil { return }
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("alone")
+}
+func TestOne(t *testing.T) { meet(t, "one", "two") }
+func TestTwo(t *testing.T) { meet(t, "two", "one") }
+func TestAfter(t *testing.T) {
+	for _, name := range []string{"one", "two"} {
+		if _, err := os.Stat(name); err != nil { t.Error(err) }
+	}
+}
+`)
+	command := "GOWORK=off go test -C " + dir + " -run "
+	var runs []*run
+	for _, phase := range split([]string{command + "One", "--", command + "Two", "--then", command + "After"}, "--then") {
+		runs = append(runs, executeLanes(t.Context(), split(phase, "--"), &lockedWriter{out: io.Discard})...)
+	}
+	if len(runs) != 3 {
+		t.Fatalf("%d runs, want 3", len(runs))
+	}
+	for i, test := range []string{"One", "Two", "After"} {
+		if r := runs[i]; r.count() != (tally{tests: 1, passed: 1}) || !strings.HasSuffix(r.label, test) {
+			t.Errorf("run %d: %s: %+v", i, r.label, r.count())
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	env, args, err := parse("A=1 B=2 go test -C dir -race ./...")
 	if err != nil || !slices.Equal(env, []string{"A=1", "B=2"}) || !slices.Equal(args, []string{"go", "test", "-C", "dir", "-json", "-race", "./..."}) {
 		t.Errorf("parse = %q, %q, %v", env, args, err)
+	}
+	if _, args, err := parse("nice -n 10 go test ./..."); err != nil || !slices.Equal(args, []string{"nice", "-n", "10", "go", "test", "-json", "./..."}) {
+		t.Errorf("parse with nice = %q, %v", args, err)
 	}
 	for _, bad := range []string{"", "A=1", "go", "go vet", "go test -C"} {
 		if _, args, err := parse(bad); err == nil {

@@ -1,0 +1,164 @@
+package election
+
+import (
+	"context"
+	"path"
+	"sync/atomic"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// remains are the keys that a campaign or a tenure may have left in the store.
+type remains struct {
+	nonce  string
+	entry  bool   // its queue entry was sent
+	doubt  []mark // that a take with an unknown outcome names
+	leader bool   // its leader key may exist
+}
+
+// remains returns what the campaign may have left. Its leader key can exist only
+// if it was seen, or if a take is in doubt.
+func (c *candidate) remains(leader bool) *remains {
+	return &remains{nonce: c.nonce, entry: c.state == waiting, doubt: c.doubt, leader: leader || len(c.doubt) > 0}
+}
+
+// settle removes what is left. It is done when a round of reads, begun after
+// the last commit, shows that nothing is. Its caller retries it.
+func (e *Election) settle(ctx context.Context, session *backend.Session, left *remains) error {
+	for left.leader {
+		r, err := e.read(ctx)
+		if err != nil {
+			return err
+		}
+		left.doubt = r.doubtful(left.doubt)
+		switch {
+		case r.leader.of(left.nonce, session):
+			err = e.clear(ctx, session, &r.view)
+		case len(left.doubt) > 0:
+			err = e.replaceMarks(ctx, left.doubt)
+		default:
+			left.leader = false
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if left.entry {
+		if err := e.leave(ctx, left.nonce); err != nil {
+			return err
+		}
+		left.entry = false
+	}
+	return nil
+}
+
+// clear deletes the leader key that v shows, once its number is secure: two
+// marks have the highest number that this process remembers, because no other
+// may know it, and nobody takes a lower one before the leader key is gone. The
+// commit names all marks of v, so that it can hit no other tenure.
+func (e *Election) clear(ctx context.Context, session *backend.Session, v *view) error {
+	high, have := max(e.highestSeen().Number, v.leader.doc.Number), 0
+	for _, m := range v.marks {
+		if m.Number >= high {
+			have++
+		}
+	}
+	switch {
+	case have < 2:
+		return e.createMarks(ctx, session, high, 2-have)
+	case len(v.marks) > maxMarks:
+		return e.deleteMarks(ctx, v.marks[maxMarks:])
+	}
+	_, err := e.commit(ctx, backend.Txn{
+		Unchanged: v.unchanged(),
+		Ops:       []backend.Op{backend.Delete(e.keys.leader, v.leader.entry.Version)},
+	})
+	return err
+}
+
+// leave deletes a queue entry, whether it exists or not.
+func (e *Election) leave(ctx context.Context, nonce string) error {
+	_, err := e.commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(e.keys.entry(nonce), backend.Version{})}})
+	return err
+}
+
+// giveUp ends a campaign that failed. Its caller waits for the clean-up for two
+// seconds at most; after that it goes on in the background, until the session
+// ends: the keys go with it.
+func (c *candidate) giveUp() {
+	if c.session.Context().Err() != nil {
+		c.claim.release()
+		return
+	}
+	left := c.remains(false)
+	done := make(chan struct{})
+	c.store.CleanUp(c.session, c.subject(), func(ctx context.Context) error {
+		return c.settle(ctx, c.session, left)
+	}, func(error) {
+		c.claim.release()
+		close(done)
+	})
+	timer := time.NewTimer(cleanupTimeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// claim tells the Store's orphan collector which keys of a campaign are in use.
+// The collector deletes others under the session: an entry that was created
+// after it was given up, or what a restore of the store brought back. Nobody
+// else can delete them, and they would block the queue as long as the session
+// lives.
+type claim struct {
+	session       *backend.Session
+	joined, took  bool        // the queue entry was sent; a take was
+	doubt         bool        // the queue entry may be created at any later time
+	waits         atomic.Bool // the queue entry is in use
+	lives         atomic.Bool // the leader key is
+	queue, tenure *backend.Claimant
+}
+
+func (e *Election) newClaim(session *backend.Session, nonce string) *claim {
+	c := &claim{session: session}
+	c.waits.Store(true)
+	c.lives.Store(true)
+	// What the collector keeps after the end must not be the Election.
+	orphaned := &Election{store: e.store, name: e.name, keys: e.keys, opts: Options{ID: e.opts.ID}}
+	c.queue = e.store.NewClaimant(e.keys.queue, func(entry backend.Entry) bool {
+		return c.waits.Load() && nonceOf(entry) == nonce
+	}, nil)
+	c.tenure = e.store.NewClaimant(e.keys.tenure, func(entry backend.Entry) bool {
+		return entry.Key != e.keys.leader || c.lives.Load() && parseLeader(entry).doc.Nonce == nonce
+	}, func(ctx context.Context, entry backend.Entry) error {
+		// The end of its session is near enough, if the key cannot be read.
+		return orphaned.settle(ctx, session, &remains{nonce: parseLeader(entry).doc.Nonce, leader: true})
+	})
+	return c
+}
+
+// leads says that the take has deleted the queue entry: it is no longer used.
+func (c *claim) leads() {
+	c.waits.Store(false)
+	if c.joined {
+		c.queue.GaveUp(c.session, c.doubt)
+	}
+}
+
+// release ends the claim. The collector looks only where there was a key.
+func (c *claim) release() {
+	c.waits.Store(false)
+	c.lives.Store(false)
+	c.queue.Close()
+	c.tenure.Close()
+	if c.joined {
+		c.queue.GaveUp(c.session, c.doubt)
+	}
+	if c.took {
+		c.tenure.GaveUp(c.session, false)
+	}
+}
+
+func nonceOf(entry backend.Entry) string { return path.Base(entry.Key) }

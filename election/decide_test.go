@@ -1,0 +1,74 @@
+package election
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// TestDecide is the table of a candidate's steps: each case adds to a free
+// office with a clean mark what the step is for.
+func TestDecide(t *testing.T) {
+	entry := func(nonce string) backend.Entry { return backend.Entry{Key: "queue/" + nonce, Lease: "s"} }
+	marks := func(number uint64, clean bool) []mark {
+		return []mark{{markName: markName{tenure: tenure{number, "old"}}, doc: markDocument{Clean: clean}}}
+	}
+	leader := func(number uint64, nonce, lease string) leaderKey {
+		return leaderKey{exists: true, entry: backend.Entry{Lease: lease}, doc: leaderDocument{tenure: tenure{number, nonce}}}
+	}
+	mine := tenure{4, "i-2"}
+	own := []mark{{markName: markName{tenure: mine}}}
+	for _, c := range []struct {
+		name  string
+		alter func(*position, *round)
+		want  step
+	}{
+		{"free, nobody waits", func(*position, *round) {}, takeAtOnce},
+		{"no mark", func(_ *position, r *round) { r.marks = nil }, raise},
+		{"a higher term is remembered", func(p *position, _ *round) { p.highest.Number = 4 }, raise},
+		{"too many marks", func(_ *position, r *round) {
+			for len(r.marks) <= maxMarks {
+				r.marks = append(r.marks, marks(1, true)...)
+			}
+		}, dropMarks},
+		{"an earlier campaign leads", func(_ *position, r *round) { r.leader = leader(3, "i-1", "s") }, clearStray},
+		{"an earlier session leads", func(_ *position, r *round) { r.leader = leader(3, "i-1", "other") }, join},
+		{"it leads", func(p *position, r *round) { r.leader, r.marks, p.highest = leader(4, "i-2", "s"), own, mine }, recognize},
+		{"it leads, with an entry", func(p *position, r *round) {
+			r.leader, r.marks, p.highest, r.queue = leader(4, "i-2", "s"), own, mine, []backend.Entry{entry("i-2")}
+		}, leave},
+		{"it leads without a mark", func(p *position, r *round) { r.leader, p.highest = leader(3, "i-2", "s"), tenure{3, "i-2"} }, startAnew},
+		{"it leads with a number that another has", func(p *position, r *round) {
+			r.leader, r.marks, p.highest = leader(4, "i-2", "s"), own, tenure{4, "else"}
+		}, startAnew},
+		{"a take in doubt", func(p *position, r *round) { p.doubt = r.marks }, settleDoubt},
+		{"the entry is gone", func(p *position, _ *round) { p.state = waiting }, startAnew},
+		{"it has tried", func(p *position, _ *round) { p.state = queueing }, join},
+		{"others wait", func(_ *position, r *round) { r.queue = []backend.Entry{entry("x")} }, join},
+		{"taken", func(_ *position, r *round) { r.leader = leader(3, "x", "other") }, join},
+		{"Strict, not clean", func(p *position, r *round) { p.strict, r.marks = true, marks(3, false) }, join},
+		{"Strict, clean", func(p *position, _ *round) { p.strict = true }, takeAtOnce},
+		{"behind another", func(p *position, r *round) {
+			p.state, r.queue = waiting, []backend.Entry{entry("x"), entry("y"), entry("i-2")}
+		}, waitBehind},
+		{"at the head, taken", func(p *position, r *round) {
+			p.state, r.queue, r.leader = waiting, []backend.Entry{entry("i-2")}, leader(3, "x", "other")
+		}, waitAtHead},
+		{"at the head, free", func(p *position, r *round) { p.state, r.queue = waiting, []backend.Entry{entry("i-2"), entry("x")} }, takeInTurn},
+	} {
+		p := &position{
+			nonce: "i-2", entry: "queue/i-2", session: "s", highest: tenure{3, "old"},
+			mine: func(nonce string) bool { return strings.HasPrefix(nonce, "i-") },
+		}
+		r := &round{view: view{marks: marks(3, true)}}
+		c.alter(p, r)
+		got, ahead := decide(p, r)
+		if got != c.want {
+			t.Errorf("%s: step %d, want %d", c.name, got, c.want)
+		}
+		if got == waitBehind && ahead.Key != "queue/y" {
+			t.Errorf("%s: it waits for %s", c.name, ahead.Key)
+		}
+	}
+}

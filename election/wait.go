@@ -1,0 +1,147 @@
+package election
+
+import (
+	"context"
+	"errors"
+	mathrand "math/rand/v2"
+	"time"
+
+	"github.com/quorate/quorate/backend"
+)
+
+// relistEvery is how often a waiting candidate reads the queue again, though no
+// watch has called it: a backstop.
+const relistEvery = 10 * time.Minute
+
+var errRelist = errors.New("time to look again")
+
+// waitBehind watches the entry ahead until it is gone or was put, and then
+// waits at the head if the owner of that entry leads in turn. It returns what
+// waitAtHead returns; a nil view calls for another round of reads.
+func (c *candidate) waitBehind(ctx context.Context, ahead backend.Entry) (*view, error) {
+	ctx, cancel := relist(ctx)
+	defer cancel()
+	gone, err := c.watchAhead(ctx, ahead)
+	if err != nil || !gone {
+		return nil, notRelist(err)
+	}
+	return c.watchTenure(ctx, nonceOf(ahead))
+}
+
+// watchAhead reports whether the entry ahead is gone; if not, it is time for
+// another round of reads.
+func (c *candidate) watchAhead(ctx context.Context, ahead backend.Entry) (gone bool, err error) {
+	w, err := c.store.Watch(backend.Key(ahead.Key))
+	if err != nil {
+		return false, err
+	}
+	defer w.Close()
+	for {
+		if err := w.Next(ctx); err != nil {
+			return false, err
+		}
+		now := w.Entries(0)
+		switch {
+		case len(now) == 0:
+			return true, nil
+		case now[0].Modified != ahead.Modified:
+			return false, nil
+		case now[0].Version != ahead.Version:
+			if again, err := c.newGeneration(ctx); again || err != nil {
+				return false, err
+			}
+			ahead = now[0]
+		}
+	}
+}
+
+// waitAtHead watches tenure/ until the office is free, and returns what the
+// watch shows then. A nil view calls for another round of reads.
+func (c *candidate) waitAtHead(ctx context.Context) (*view, error) {
+	ctx, cancel := relist(ctx)
+	defer cancel()
+	return c.watchTenure(ctx, "")
+}
+
+// watchTenure is waitAtHead. If the candidate has moved up because the entry of
+// before is gone, the first state that the watch shows must have that one as a
+// leader in turn: only then is the candidate known to be the head.
+func (c *candidate) watchTenure(ctx context.Context, before string) (*view, error) {
+	w, err := c.store.Watch(backend.Dir(c.keys.tenure))
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	for {
+		if err := w.Next(ctx); err != nil {
+			return nil, notRelist(err)
+		}
+		v := c.viewOf(w.Entries(0))
+		if before != "" {
+			if !v.leader.exists || v.leader.doc.Nonce != before || !v.leader.doc.InTurn {
+				return nil, nil
+			}
+			before = ""
+		}
+		switch stale := v.generation() != c.version.Generation; {
+		case v.number() == 0, c.highestSeen().Number > v.number(), v.leader.of(c.nonce, c.session):
+			return nil, nil
+		case !v.leader.exists && !stale:
+			return &v, nil
+		case stale:
+			if again, err := c.newGeneration(ctx); again || err != nil {
+				return nil, notRelist(err)
+			}
+			if !v.leader.exists {
+				return &v, nil
+			}
+		}
+	}
+}
+
+// newGeneration is for a driver that may have another store before it: it
+// reads the own entry and tenure/, but not the queue, and reports whether a
+// round of reads is called for.
+func (c *candidate) newGeneration(ctx context.Context) (again bool, err error) {
+	var own []backend.Entry
+	var v view
+	err = c.store.Retry(ctx, c.subject(), "campaign", func(ctx context.Context) error {
+		read, err := c.store.Read(ctx, backend.Key(c.entry), backend.Dir(c.keys.tenure))
+		if err == nil {
+			own, v = read[0], c.viewOf(read[1])
+		}
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if len(own) == 0 || c.highestSeen().Number > v.number() || v.leader.of(c.nonce, c.session) {
+		return true, nil
+	}
+	c.version = own[0].Version
+	return false, nil
+}
+
+func relist(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, relistEvery+mathrand.N(relistEvery/2), errRelist)
+}
+
+// notRelist returns err, nil if it says that it is time to look again.
+func notRelist(err error) error {
+	if errors.Is(err, errRelist) {
+		return nil
+	}
+	return err
+}
+
+// pause waits for d.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

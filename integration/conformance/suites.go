@@ -1,0 +1,33 @@
+// Package conformance runs, on real servers, what every store must keep: the
+// driver's contract and the suite of each primitive. The packages below it do
+// so for one store each, and test what is special to it.
+package conformance
+
+import (
+	"testing"
+
+	"github.com/quorate/quorate/backend/drivertest"
+	"github.com/quorate/quorate/internal/checkpointtest"
+	"github.com/quorate/quorate/internal/countertest"
+	"github.com/quorate/quorate/internal/electiontest"
+	"github.com/quorate/quorate/internal/membershiptest"
+	"github.com/quorate/quorate/internal/partitiontest"
+)
+
+// Run runs all suites, one after the other, as subtests.
+func Run(t *testing.T, env drivertest.Factory) {
+	t.Helper()
+	for _, suite := range []struct {
+		name string
+		run  func(*testing.T, drivertest.Factory)
+	}{
+		{"driver", drivertest.Run},
+		{"election", electiontest.Run},
+		{"counter", countertest.Run},
+		{"membership", membershiptest.Run},
+		{"partition", partitiontest.Run},
+		{"checkpoint", checkpointtest.Run},
+	} {
+		t.Run(suite.name, func(t *testing.T) { suite.run(t, env) })
+	}
+}

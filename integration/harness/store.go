@@ -1,0 +1,204 @@
+// Package harness is the ground that the suites of this module share: the stores
+// under test by name, processes of the test binary itself, and the clock that
+// all processes of a machine have in common.
+package harness
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/consul"
+	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/backend/etcd"
+	"github.com/quorate/quorate/backend/zookeeper"
+	"github.com/quorate/quorate/integration/cluster"
+)
+
+// Tick is the unit of time of the ZooKeeper servers of these suites, unless a
+// Store says otherwise.
+const Tick = 500 * time.Millisecond
+
+// Store is a store under test.
+type Store struct {
+	Name string
+	// Expiry is the longest that a session of a TTL lives that is not renewed.
+	Expiry func(ttl time.Duration) time.Duration
+	// Start starts a cluster of three.
+	Start func() (*cluster.Cluster, error)
+
+	connect func(dial dialer, addrs []string) (d driver.Driver, closeClient func() error, err error)
+}
+
+// dialer makes connections; nil stands for what the client does by itself.
+type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Driver returns a driver on servers, through a client of its own, which is to
+// be closed after it.
+func (s Store) Driver(addrs []string) (d driver.Driver, closeClient func() error, err error) {
+	return s.connect(nil, addrs)
+}
+
+// Wrapped returns the same store with each of its drivers wrapped.
+func (s Store) Wrapped(wrap func(driver.Driver) driver.Driver) Store {
+	connect := s.connect
+	s.connect = func(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+		d, closeClient, err := connect(dial, addrs)
+		if err != nil {
+			return nil, nil, err
+		}
+		return wrap(d), closeClient, nil
+	}
+	return s
+}
+
+// Open opens a Store on servers, through a client of its own. To close what it
+// returns closes both.
+func (s Store) Open(addrs []string, opts *backend.Options) (*Opened, error) {
+	return s.open(nil, addrs, opts)
+}
+
+// OpenFrom does the same from a local address, one of 127.0.0.0/8: servers
+// count connections by it.
+func (s Store) OpenFrom(local string, addrs []string, opts *backend.Options) (*Opened, error) {
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(local)}}
+	return s.open(d.DialContext, addrs, opts)
+}
+
+func (s Store) open(dial dialer, addrs []string, opts *backend.Options) (*Opened, error) {
+	d, closeClient, err := s.connect(dial, addrs)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", s.Name, err)
+	}
+	store, err := backend.New(d, opts)
+	return &Opened{store, closeClient}, err
+}
+
+// Opened is a Store with the client that it is on.
+type Opened struct {
+	*backend.Store
+	client func() error
+}
+
+// Close closes the Store, and then its client.
+func (o *Opened) Close() error {
+	err := o.Store.Close()
+	if closing := o.client(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// Names are the stores' names, in the order of the documentation.
+var Names = []string{"etcd", "consul", "zookeeper"}
+
+// EachStore runs a test for each store, side by side, as a subtest of the store's
+// name.
+func EachStore(t *testing.T, test func(t *testing.T, store Store)) {
+	for _, name := range Names {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, Stores[name])
+		})
+	}
+}
+
+// Cluster starts a cluster of three that ends with the test.
+func (s Store) Cluster(t testing.TB) *cluster.Cluster {
+	t.Helper()
+	c, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// Stores are all of them, by name.
+var Stores = map[string]Store{
+	"etcd": {
+		Name: "etcd",
+		// A leader looks for expired leases every half second, and a new one
+		// adds an election timeout to every lease.
+		Expiry:  func(ttl time.Duration) time.Duration { return ttl + 3*time.Second },
+		Start:   func() (*cluster.Cluster, error) { return cluster.StartEtcd(cluster.EtcdConfig{}) },
+		connect: connectEtcd,
+	},
+	"consul": {
+		Name: "consul",
+		// A server's timer is two TTLs, and then the end of the session is a
+		// write like any other.
+		Expiry: func(ttl time.Duration) time.Duration { return 2*ttl + 2*time.Second },
+		Start: func() (*cluster.Cluster, error) {
+			// A server that was replaced is to count again soon, not after 10 s.
+			return cluster.StartConsul(cluster.ConsulConfig{Config: `autopilot { server_stabilization_time = "1s" }`})
+		},
+		connect: connectConsul,
+	},
+	"zookeeper": ZooKeeper(Tick),
+}
+
+// ZooKeeper is the store with servers of a given tick.
+func ZooKeeper(tick time.Duration) Store {
+	return Store{
+		Name: "zookeeper",
+		// Sessions expire in steps of a tick.
+		Expiry: func(ttl time.Duration) time.Duration { return ttl + 2*tick },
+		Start: func() (*cluster.Cluster, error) {
+			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: tick})
+		},
+		connect: func(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+			d, err := zookeeper.NewDriver(addrs, &zookeeper.Options{Tick: tick, Dial: dial})
+			return d, func() error { return nil }, err // the driver is its own client
+		},
+	}
+}
+
+func connectEtcd(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+	config := clientv3.Config{
+		Endpoints: addrs, Logger: zap.NewNop(),
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 2 * time.Second, // as the adapter's documentation says
+	}
+	if dial != nil {
+		config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+			return dial(ctx, "tcp", addr)
+		}))
+	}
+	client, err := clientv3.New(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := etcd.NewDriver(client)
+	return d, client.Close, err
+}
+
+// connectConsul connects to the first of the addresses, as to the one agent
+// that a process has beside it.
+func connectConsul(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+	config := api.DefaultConfig()
+	config.Address = addrs[0]
+	if dial != nil {
+		config.Transport.DialContext = dial
+	}
+	client, err := api.NewClient(config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := consul.NewDriver(client, nil)
+	return d, func() error {
+		config.Transport.CloseIdleConnections()
+		return nil
+	}, err
+}

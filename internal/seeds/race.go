@@ -1,0 +1,6 @@
+//go:build race
+
+package seeds
+
+// raceDetector reports whether the race detector is on.
+const raceDetector = true
