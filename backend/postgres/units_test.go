@@ -78,8 +78,15 @@ func TestCommitParams(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	for _, bad := range []Options{
-		{Schema: "Upper"}, {Schema: "a.b"}, {Schema: `a"b`}, {Schema: "a b"}, {Schema: strings.Repeat("s", 64)}, {Schema: "1a"},
-		{Poll: -1}, {Poll: time.Millisecond}, {Poll: time.Hour},
+		{Schema: "Upper"},
+		{Schema: "a.b"},
+		{Schema: `a"b`},
+		{Schema: "a b"},
+		{Schema: strings.Repeat("s", 64)},
+		{Schema: "1a"},
+		{Poll: -1},
+		{Poll: time.Millisecond},
+		{Poll: time.Hour},
 	} {
 		if _, err := bad.withDefaults(); !errors.Is(err, driver.ErrInvalid) {
 			t.Errorf("%+v: %v, want ErrInvalid", bad, err)
@@ -219,5 +226,7 @@ func TestAlive(t *testing.T) {
 	}
 	server.Close()
 	until(client, "was closed")
-	<-read
+	if err := <-read; err == nil {
+		t.Error("the reader of a closed connection got something")
+	}
 }
