@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 const (
 	// readTimeout bounds a read that watches wait for: no caller does.
 	readTimeout = 5 * time.Second
+	// retryRead is the mean pause before a read that failed is made again.
+	retryRead = 150 * time.Millisecond
 	// recheck is how often the revision is compared although notifications
 	// come: one may have been missed.
 	recheck = 5 * time.Second
@@ -125,13 +128,19 @@ func (h *hub) heard(listening bool) {
 func (h *hub) run() {
 	seen := mark{revision: never} // at which all watches had been read
 	next := time.Now()            // when to look whether anything moved
+	var failing time.Time         // since when reads fail; zero if they do not
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		begun := time.Now()
 		look := !begun.Before(next)
 		wait, err := h.serve(&seen, look)
-		if err != nil {
+		switch {
+		case err == nil:
+			failing = time.Time{}
+		case h.worthAnother(err, begun, &failing):
+			wait = retryRead/2 + rand.N(retryRead)
+		default:
 			h.fail(err)
 		}
 		if at := time.Now().Add(wait); look || at.Before(next) {
@@ -151,6 +160,27 @@ func (h *hub) run() {
 		case <-timer.C:
 		}
 	}
+}
+
+// worthAnother reports whether a read that failed is to be made again soon. While
+// a server restarts, reads fail at once; watches that ended with each of them
+// would come back later and later.
+func (h *hub) worthAnother(err error, begun time.Time, failing *time.Time) bool {
+	if failing.IsZero() {
+		*failing = begun
+	}
+	if !errors.Is(err, driver.ErrUnavailable) || time.Since(*failing) > readTimeout {
+		*failing = time.Time{}
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, subscribers := range h.subscribers {
+		for s := range subscribers {
+			s.dirty = true // due has taken that back
+		}
+	}
+	return true
 }
 
 // serve reads for the watches that are marked, or looks whether anything moved
