@@ -74,7 +74,9 @@ func (h *hub) follow(conn *pgconn.PgConn) error {
 		if asked {
 			wait = answerWithin
 		}
-		if err := conn.Conn().SetDeadline(time.Now().Add(wait)); err != nil {
+		now := time.Now()
+		err := errors.Join(conn.Conn().SetReadDeadline(now.Add(wait)), conn.Conn().SetWriteDeadline(now.Add(wait+answerWithin)))
+		if err != nil {
 			return err
 		}
 		if h.ctx.Err() != nil { // the deadline of its end was overwritten

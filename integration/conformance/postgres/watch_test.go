@@ -22,6 +22,15 @@ func (r *postgresRig) listeners(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// listener is the server's process that serves the only connection that listens.
+func (r *postgresRig) listener(t testing.TB) (pid int) {
+	t.Helper()
+	conformance.Eventually(t, "the connection that listens", func(ctx context.Context) error {
+		return r.leader().Ask(ctx, &pid, "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND pid <> pg_backend_pid()")
+	})
+	return pid
+}
+
 // TestPostgresListening: one connection listens, whatever is watched. Watches
 // survive its end, and a notification that never comes, and they are quick
 // while it is there.
@@ -98,12 +107,17 @@ func TestPostgresListening(t *testing.T) {
 	conformance.MustApply(t, other, "", driver.Put("quorate/dir/a", []byte("listening again"), version))
 	await("listening again")
 
-	// No notification comes of this. The second change comes just after the
-	// driver has looked by itself.
-	for _, value := range []string{"in silence", "again"} {
+	listener := rig.listener(t)
+	// No notification comes of this. The last change comes just after the driver
+	// has looked by itself, at the interval that it has while it listens.
+	for _, value := range []string{"in silence", "again", "once more"} {
 		rig.exec(t, "UPDATE quorate.entry SET value = $1", []byte(value))
 		rig.exec(t, "UPDATE quorate.revision SET revision = revision + 1")
 		await(value)
+	}
+	// By now it was silent for so long that it was asked for a sign of life.
+	if now := rig.listener(t); now != listener {
+		t.Errorf("the connection that listens was given up: backend %d is now %d", listener, now)
 	}
 	// A row deleted by hand is noticed as any other.
 	rig.exec(t, "DELETE FROM quorate.entry")
