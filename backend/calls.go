@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 // errCallTimeout is the cause with which a call's context ends when it has
@@ -135,16 +137,17 @@ func (s *Store) call(ctx context.Context, attemptTimeout time.Duration, do func(
 	if s.life.Err() != nil {
 		return ErrClosed
 	}
-	ctx, cancel := s.bound(ctx)
+	ctx, cancel := s.bound(driver.InTurn(ctx))
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		try, done := context.WithTimeout(ctx, attemptTimeout)
-		err := s.during(func() error { return do(try) })
+		err := s.paced(try, do)
 		done()
 		if err == nil {
+			s.served.Store(true)
 			return nil
 		}
-		if ctx.Err() != nil || !again(err) || sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
+		if ctx.Err() != nil || !again(err) || Sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
 			return s.ended(ctx, err)
 		}
 	}

@@ -23,7 +23,8 @@ var (
 	// ErrFenced: a guard no longer stands, so the commit was not applied:
 	// somebody else owns what the guard was about, or nobody does.
 	ErrFenced = errors.New("fenced: the guard no longer stands")
-	// ErrDenied: the store refused for lack of permission.
+	// ErrDenied: the store refused for lack of permission. Retry tries again for
+	// a while, since a refusal may pass; a single call returns it at once.
 	ErrDenied = driver.ErrDenied
 	// ErrTooLarge: a value or a commit exceeds the limits.
 	ErrTooLarge = driver.ErrTooLarge
@@ -34,16 +35,6 @@ var (
 	// ErrFormat: a stored document has a format this version does not know.
 	ErrFormat = document.ErrFormat
 )
-
-// permanent reports whether trying again is in vain.
-func permanent(err error) bool {
-	for _, target := range []error{ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge, ErrInvalid, ErrClosed, ErrFormat} {
-		if errors.Is(err, target) {
-			return true
-		}
-	}
-	return false
-}
 
 // withCause adds to err why ctx ended, unless err says so already.
 func withCause(ctx context.Context, err error) error {

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -274,7 +275,14 @@ func (o *orphans) remove(ctx context.Context, session *Session, d *orphanDir, en
 			continue
 		}
 		o.store.opts.Logger.Info("deleting an orphan", "key", e.Key, "session", session.ID())
-		if err := remove(ctx, e); err != nil {
+		err := remove(ctx, e)
+		if errors.Is(err, ErrDenied) {
+			// It may block others for as long as the session lasts.
+			err = o.store.CleanUp(ctx, session, Subject{Kind: KindSession}, "delete orphan", func(ctx context.Context) error {
+				return remove(ctx, e)
+			})
+		}
+		if err != nil {
 			return err
 		}
 	}

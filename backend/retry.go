@@ -20,11 +20,28 @@ const (
 // and the operation name it in the log and the trace. The log has the first
 // failure, then one every 10 s.
 //
-// Permanent failures are ErrSessionLost, ErrFenced, ErrDenied, ErrTooLarge,
-// ErrInvalid, ErrFormat and ErrClosed. When ctx ends the error wraps its cause
-// and the last failure.
+// ErrSessionLost, ErrFenced, ErrTooLarge, ErrInvalid, ErrFormat and ErrClosed
+// are final at once. ErrDenied is final at once if this Store was never served,
+// and otherwise once the store has refused for 10 s without a break. When ctx
+// ends the error wraps its cause and the last failure.
+//
+// Retry is for an operation that no other process waits for. Use RetryUnder
+// where the session owns keys that others wait for.
 func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn func(context.Context) error) error {
+	return s.retry(ctx, of, operation, refusedFor, fn)
+}
+
+// RetryUnder is Retry for an operation of a process whose keys under session
+// others wait for. ErrDenied is final once the store has refused for half a TTL.
+// Call CleanUp after a failure, so that all refusals together last a TTL at
+// most before the others go on.
+func (s *Store) RetryUnder(ctx context.Context, session *Session, of Subject, operation Operation, fn func(context.Context) error) error {
+	return s.retry(ctx, of, operation, session.TTL()/2, fn)
+}
+
+func (s *Store) retry(ctx context.Context, of Subject, operation Operation, within time.Duration, fn func(context.Context) error) error {
 	var logged time.Time
+	row := refusals{within: within}
 	for attempt := 0; ; attempt++ {
 		err := fn(ctx)
 		if err == nil {
@@ -33,13 +50,17 @@ func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn f
 			}
 			return nil
 		}
+		verdict := s.verdict(err)
 		switch {
 		case s.life.Err() != nil && !permanent(err):
 			return fmt.Errorf("%w: %w", ErrClosed, err)
-		case permanent(err), ctx.Err() != nil:
+		case row.over(verdict), ctx.Err() != nil:
 			return withCause(ctx, err)
 		}
 		pause := fullJitter(attempt, retryBase, retryCap)
+		if verdict == refused {
+			pause = min(pause, row.left()) // the last attempt is at the end of the row
+		}
 		if f := s.opts.Trace.Retrying; f != nil {
 			f(Retrying{Operation: operation, Kind: of.Kind, Name: of.Name, Attempt: attempt + 1, Pause: pause, Err: err})
 		}
@@ -77,18 +98,6 @@ func (s *Store) pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	case <-s.life.Done():
 		return ErrClosed
-	case <-timer.C:
-		return nil
-	}
-}
-
-// sleep waits for d, or until ctx ends, and then returns its cause.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	case <-timer.C:
 		return nil
 	}

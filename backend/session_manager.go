@@ -185,7 +185,7 @@ func (m *sessionManager) run() {
 			}
 			m.revokeWhenIdle(session)
 		}
-		if sleep(m.store.life, pause) != nil {
+		if Sleep(m.store.life, pause) != nil {
 			return
 		}
 	}
@@ -200,13 +200,14 @@ func (m *sessionManager) grant() (*Session, error) {
 	generation, _ := m.store.driver.Generation()
 	start := trust.Now()
 	var lease driver.Lease
-	err := m.store.during(func() (err error) {
+	err := m.store.urgent(func() (err error) {
 		lease, err = m.store.driver.Grant(ctx, opts.TTL)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	m.store.served.Store(true)
 	session := newSession(lease, start, opts.margin(lease.TTL()))
 	session.generation = generation
 	if !session.Valid() {
@@ -290,7 +291,7 @@ func (m *sessionManager) renew(session *Session, start trust.Instant, late, time
 	ctx, cancel := context.WithTimeout(session.ctx, timeout)
 	defer cancel()
 	var validFor time.Duration
-	err := m.store.during(func() (err error) {
+	err := m.store.urgent(func() (err error) {
 		validFor, err = session.lease.Renew(ctx)
 		return err
 	})

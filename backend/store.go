@@ -35,6 +35,10 @@ type Store struct {
 	sessions   sessionManager
 	watches    watches
 	orphans    orphans
+	// served: the store has done what it was asked, ever: the credential is good.
+	served atomic.Bool
+	// pacer spaces the calls of a driver that does not space its requests itself.
+	pacer *driver.Pacer
 
 	closing  atomic.Bool
 	closed   chan struct{} // closed when Close is done
@@ -63,6 +67,12 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	s.sessions.init(s)
 	s.watches.init(s)
 	s.orphans.init(s)
+	if paced, ok := d.(driver.Paced); ok {
+		paced.Pacer().Notify(s.reportPace)
+	} else {
+		s.pacer = new(driver.Pacer)
+		s.pacer.Notify(s.reportPace)
+	}
 	return s, nil
 }
 

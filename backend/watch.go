@@ -63,8 +63,8 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 
 // Next waits until every target has been read at least once, and something has
 // changed since Next last returned. It ends early with ctx, wrapping its
-// cause, with ErrDenied when the store refuses the watch, and with ErrClosed
-// when the Store closes.
+// cause, with ErrDenied when the store refuses the watch (for 10 s, if it served
+// this Store before), and with ErrClosed when the Store closes.
 func (w *Watcher) Next(ctx context.Context) error {
 	for {
 		news := w.news
@@ -284,6 +284,7 @@ func (ws *watches) begin(shared *sharedWatch) (context.Context, int, bool) {
 // serve runs a shared watch until nobody needs it.
 func (ws *watches) serve(shared *sharedWatch) {
 	full := ws.store.fullTargets([]Target{shared.target})[0]
+	row := refusals{within: refusedFor}
 	for failures := 0; ; {
 		ctx, run, ok := ws.begin(shared)
 		if !ok {
@@ -292,32 +293,40 @@ func (ws *watches) serve(shared *sharedWatch) {
 		began, delivered := time.Now(), false
 		err := ws.store.during(func() error {
 			return ws.store.driver.Watch(ctx, full, func(entries []Entry) {
+				ws.store.served.Store(true)
 				ws.deliver(shared, run, !delivered, ws.store.strip(entries))
 				delivered = true
 			})
 		})
+		if delivered {
+			row.since = time.Time{}
+		}
 		if ctx.Err() != nil {
 			continue // a newcomer, or nobody is left
 		}
 		if delivered && time.Since(began) > rewatchCap {
 			failures = 0
 		}
-		ws.failed(shared, err)
+		over := row.over(ws.store.verdict(err))
+		if over {
+			row.since = time.Time{} // later watchers begin a row of their own
+		}
+		ws.failed(shared, err, over)
 		ws.reportRestart(shared, failures, err)
-		_ = sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
+		_ = Sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
 		failures++
 	}
 }
 
 // failed takes note of the end of a run. If it ended for good, those who watch
 // are told; it is begun again for those who come later.
-func (ws *watches) failed(shared *sharedWatch, err error) {
+func (ws *watches) failed(shared *sharedWatch, err error, over bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	shared.reading, shared.failed = false, true
 	for _, s := range shared.subscribers {
 		s.down(s.i)
-		if permanent(err) {
+		if over {
 			s.refuse(err)
 		}
 	}

@@ -52,6 +52,7 @@ type Counter struct {
 	sent      counterDocument // what the batch made of it, when last sent
 	unsettled bool            // whether that was applied is to be found out
 	turns     turns           // when it may commit
+	unknown   error           // of a commit that is to be found out about before it is sent again
 }
 
 // New returns a Counter. It does no I/O. Arguments that make no sense are

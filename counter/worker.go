@@ -93,6 +93,12 @@ func (c *Counter) settle(ctx context.Context) error {
 			if ended, err := c.look(ctx); ended || err != nil {
 				return err
 			}
+			if err := c.unknown; err != nil {
+				// The commit was not applied so far: Retry pauses before it is sent
+				// again, since the store may answer all of them like this.
+				c.unknown = nil
+				return err
+			}
 			if !c.doubt {
 				wait = c.turns.pause(&c.base, time.Now(), false)
 			}
@@ -167,7 +173,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 	c.land(err)
 	switch {
 	case errors.Is(err, backend.ErrIndeterminate):
-		c.unsettled = true
+		c.unsettled, c.unknown = true, err
 		return false, nil
 	case err != nil:
 		return false, err // not applied, by this commit at least
@@ -309,6 +315,6 @@ func (c *Counter) finish(err error) {
 	}
 	clear(c.batch)
 	c.batch = c.batch[:0]
-	c.live, c.doubt, c.unsettled = 0, false, false
+	c.live, c.doubt, c.unsettled, c.unknown = 0, false, false, nil
 	c.seq++
 }

@@ -93,7 +93,7 @@ func (c *candidate) giveUp() {
 	}
 	left := c.remains(false)
 	done := make(chan struct{})
-	c.store.CleanUp(c.session, c.subject(), func(ctx context.Context) error {
+	c.store.CleanUpInBackground(c.session, c.subject(), func(ctx context.Context) error {
 		return c.settle(ctx, c.session, left)
 	}, func(error) {
 		c.claim.release()

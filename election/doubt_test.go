@@ -91,7 +91,7 @@ func TestATakeGivenUpNeverLands(t *testing.T) {
 		if d.land(t) {
 			t.Error("the take was applied after its campaign had returned")
 		}
-		lead := campaign(t, e)
+		lead := campaign(t, candidate(t, open(t, server), nil)) // it has seen no term
 		if lead.Term() != 3 {
 			t.Errorf("term %d, want 3: replaced marks keep their number", lead.Term())
 		}
@@ -108,15 +108,30 @@ func TestATakeInDoubtIsSettledBeforeTheQueue(t *testing.T) {
 		resign(t, campaign(t, candidate(t, open(t, server), nil)))
 		d := &doubtful{Driver: memory.NewDriver(server)}
 		store := over(t, d)
-		d.hold(isTake)
-		lead := campaign(t, candidate(t, store, nil))
+		ahead := open(t, server)
+		d.hold(func(txn driver.Txn) bool {
+			if !isTake(txn) {
+				return false
+			}
+			plant(t, ahead, "queue/AHEAD")
+			return true
+		})
+		won := wins(t, candidate(t, store, nil)) // behind the other
 		if d.land(t) {
 			t.Error("a take that was settled has been applied")
 		}
-		if err := lead.Confirm(t.Context()); err != nil {
-			t.Errorf("Confirm = %v", err)
+		session, err := ahead.Session(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		resign(t, lead)
+		server.Expire(session.ID())
+		synctest.Wait()
+		select {
+		case lead := <-won:
+			resign(t, lead)
+		default:
+			t.Error("nobody leads")
+		}
 	})
 }
 

@@ -77,9 +77,9 @@ func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 	}
 	left := &remains{nonce: l.nonce, leader: true, entry: l.claim.doubt}
 	attempt := l.resignation(lost, left)
-	both, cancel := joinContexts(ctx, l.session.Context())
+	both, cancel := backend.JoinContexts(ctx, l.session.Context())
 	defer cancel(nil)
-	err := e.store.Retry(both, e.subject(), "resign", attempt)
+	err := e.store.RetryUnder(both, l.session, e.subject(), "resign", attempt)
 	switch over := l.session.Context().Err() != nil; {
 	case err == nil, over && lost: // as if the session had ended before
 		l.claim.release()
@@ -88,7 +88,7 @@ func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 		l.claim.release()
 		return fmt.Errorf("resign: the leader key was not deleted, it goes with the session: %w", err)
 	}
-	e.store.CleanUp(l.session, e.subject(), attempt, func(error) { l.claim.release() })
+	e.store.CleanUpInBackground(l.session, e.subject(), attempt, func(error) { l.claim.release() })
 	return fmt.Errorf("resign: the leader key was not deleted yet, that goes on in the background: %w", err)
 }
 

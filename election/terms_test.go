@@ -10,7 +10,6 @@ import (
 
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
-	"github.com/quorate/quorate/election"
 )
 
 // afterRead calls a function, once, between a round of reads and what follows
@@ -45,33 +44,8 @@ func TestNumberOutlivesTwoMarks(t *testing.T) {
 func numberOutlives(t *testing.T, second bool) {
 	server := memory.NewServer()
 	d := &afterRead{Driver: memory.NewDriver(server)}
-	store := over(t, d)
-	first := campaign(t, candidate(t, open(t, server), nil))
-	e := candidate(t, store, nil)
-	won := make(chan *election.Leadership, 1)
-	go func() {
-		lead, err := e.Campaign(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		won <- lead
-	}()
-	synctest.Wait()
-	// The one behind has seen no term but the first.
-	next := candidate(t, open(t, server), nil)
-	nextWon := make(chan *election.Leadership, 1)
-	go func() {
-		lead, err := next.Campaign(t.Context())
-		if err != nil {
-			t.Error(err)
-		}
-		nextWon <- lead
-	}()
-	synctest.Wait()
-	if err := first.Resign(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	lead := <-won
+	resign(t, campaign(t, candidate(t, open(t, server), nil)))
+	lead := campaign(t, candidate(t, over(t, d), nil)) // term 3
 	drop := func(spare bool) {
 		for _, entry := range server.Entries() {
 			if strings.Contains(entry.Key, "/tenure/3~") && strings.HasSuffix(entry.Key, ".spare") == spare {
@@ -97,9 +71,11 @@ func numberOutlives(t *testing.T, second bool) {
 	if d.do.Load() != nil {
 		t.Error("no look came between")
 	}
-	if after := <-nextWon; after.Term() <= lead.Term() {
+	after := campaign(t, candidate(t, open(t, server), nil)) // it has seen no term
+	if after.Term() <= lead.Term() {
 		t.Errorf("term %d after term %d", after.Term(), lead.Term())
 	}
+	resign(t, after)
 }
 
 // TestWhoRemembersRaises: everything is lost while the one that led is away,

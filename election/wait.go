@@ -105,7 +105,7 @@ func (c *candidate) watchTenure(ctx context.Context, before string) (*view, erro
 func (c *candidate) newGeneration(ctx context.Context) (again bool, err error) {
 	var own []backend.Entry
 	var v view
-	err = c.store.Retry(ctx, c.subject(), "campaign", func(ctx context.Context) error {
+	err = c.store.RetryUnder(ctx, c.session, c.subject(), "campaign", func(ctx context.Context) error {
 		read, err := c.store.Read(ctx, backend.Key(c.entry), backend.Dir(c.keys.tenure))
 		if err == nil {
 			own, v = read[0], c.viewOf(read[1])
@@ -132,16 +132,4 @@ func notRelist(err error) error {
 		return nil
 	}
 	return err
-}
-
-// pause waits for d.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

@@ -21,19 +21,19 @@ func (r *Registration) clearUp() {
 	if errors.Is(context.Cause(r.life), ErrSuperseded) {
 		// The ID goes on, so there is a mark only if another entry of this
 		// incarnation may land. What is not deleted goes with the session.
-		ctx, cancel := joinContexts(g.life, session.Context())
+		ctx, cancel := backend.JoinContexts(g.life, session.Context())
 		defer cancel(nil)
 		if inDoubt != session {
-			_ = g.store.Retry(ctx, g.subject(), leave, r.withdraw)
+			_ = g.store.CleanUp(ctx, session, g.subject(), leave, r.withdraw)
 			return
 		}
-		_ = g.store.Retry(ctx, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, 0) })
+		_ = g.store.CleanUp(ctx, session, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, 0) })
 		return
 	}
 	r.mu.Lock()
 	first := r.first
 	r.mu.Unlock()
-	r.failed = g.store.Retry(g.life, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, first) })
+	r.failed = g.store.CleanUp(g.life, session, g.subject(), leave, func(ctx context.Context) error { return r.depart(ctx, first) })
 }
 
 // last returns the name of the entry that may be in the store. If there is

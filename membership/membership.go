@@ -58,12 +58,16 @@ type Group struct {
 	end     context.CancelCauseFunc
 	running sync.WaitGroup
 	saves   chan struct{} // one token: a snapshot is due
+	resume  chan struct{} // one token: the group is used again after a refusal
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
 	started  bool
+	idle     bool // the store refused the watch, and nobody has used the group since
 	watcher  *backend.Watcher
 	claimant *backend.Claimant
 	changed  chan struct{} // closed when one of the following has changed
+	refusals int           // how often the store refused the watch
+	refused  error         // why it last did
 	state    *state
 	roster   roster
 	synced   bool
@@ -89,7 +93,7 @@ func New(store *backend.Store, name string, options *Options) (*Group, error) {
 		return nil, fmt.Errorf("membership: %w", err)
 	}
 	g := &Group{
-		store: store, name: name, dir: dir, saves: make(chan struct{}, 1),
+		store: store, name: name, dir: dir, saves: make(chan struct{}, 1), resume: make(chan struct{}, 1),
 		changed: make(chan struct{}), state: new(state), mine: make(map[string]*Registration),
 	}
 	if options != nil {
@@ -114,6 +118,13 @@ func (g *Group) Store() *backend.Store { return g.store }
 func (g *Group) start() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.idle {
+		g.idle = false
+		select {
+		case g.resume <- struct{}{}:
+		default:
+		}
+	}
 	if g.started {
 		return
 	}
@@ -168,12 +179,18 @@ func (g *Group) view(now time.Time) View {
 // backend.ErrDenied.
 func (g *Group) WaitSynced(ctx context.Context) error {
 	g.start()
+	g.mu.Lock()
+	refusals := g.refusals
+	g.mu.Unlock()
 	for {
 		g.mu.Lock()
-		synced, changed := g.synced, g.changed
+		synced, changed, refused := g.synced, g.changed, g.refusedSince(refusals)
 		g.mu.Unlock()
-		if synced {
+		switch {
+		case synced:
 			return nil
+		case refused != nil:
+			return fmt.Errorf("membership %q: %w", g.name, refused)
 		}
 		select {
 		case <-changed:
@@ -215,16 +232,4 @@ func (g *Group) Close() error {
 		g.claimant.Close()
 	}
 	return errors.Join(errs...)
-}
-
-// pause waits for d or until ctx ends, and then returns its cause.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

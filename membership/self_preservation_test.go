@@ -204,10 +204,10 @@ func TestRefusedAnotherSession(t *testing.T) {
 		server.Expire(session.ID())
 		time.Sleep(time.Second)
 		vanish(t, all[0])
-		time.Sleep(ttl + ttl/2)
+		time.Sleep(10*time.Second + ttl + ttl/2) // the refusal is final after 10 s
 		synctest.Wait()
-		if v := g.View(); ids(v) != "b c" {
-			t.Errorf("the view shows %q, %d held", ids(v), v.Held())
+		if v := g.View(); ids(v) != "b c" || v.Stale {
+			t.Errorf("the view shows %q, %d held, stale: %t", ids(v), v.Held(), v.Stale)
 		}
 	})
 }

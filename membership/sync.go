@@ -13,18 +13,24 @@ import (
 // together. The first news after a quiet time is seen at once.
 const gather = 200 * time.Millisecond
 
+// sessionPause is the time between two requests for a session that was refused.
+const sessionPause = time.Minute
+
 var errTick = errors.New("time to look at who is held")
 
 // follow takes over what the watch delivers until the group ends.
 func (g *Group) follow() {
-	defer g.watcher.Close()
+	defer func() { g.watcher.Close() }()
 	var last time.Time // when something was taken over
 	for {
 		news, err := g.next(last.Add(gather))
-		if err != nil {
-			if g.life.Err() == nil && !errors.Is(err, backend.ErrClosed) {
-				g.store.Logger().Error("membership cannot be followed", "group", g.name, "error", err)
+		if err != nil && g.life.Err() == nil && !errors.Is(err, backend.ErrClosed) {
+			g.store.Logger().Error("membership cannot be followed", "group", g.name, "error", err)
+			if err = g.refuse(err); err == nil {
+				continue
 			}
+		}
+		if err != nil {
 			g.end(err)
 			return
 		}
@@ -35,6 +41,42 @@ func (g *Group) follow() {
 			g.tick(last)
 		}
 	}
+}
+
+// refuse ends what the store will not have: the memberships, the streams of
+// views and the waits for the first. It returns nil once somebody uses the group
+// again, with another watch; an error is for good.
+func (g *Group) refuse(err error) error {
+	g.mu.Lock()
+	g.watcher.Close()
+	g.refusals, g.refused, g.idle, g.synced = g.refusals+1, err, true, false
+	for _, r := range g.mine {
+		r.finish(err)
+	}
+	g.broadcast()
+	g.mu.Unlock()
+	select {
+	case <-g.resume:
+	case <-g.life.Done():
+		return context.Cause(g.life)
+	}
+	watcher, err := g.store.Watch(backend.Dir(g.dir))
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.watcher = watcher
+	return nil
+}
+
+// refusedSince returns why the store would not have the group followed any more
+// since there were so many refusals; nil if it was. g.mu is held.
+func (g *Group) refusedSince(refusals int) error {
+	if g.refusals == refusals {
+		return nil
+	}
+	return g.refused
 }
 
 // next waits for news, and until an instant at the least, or until somebody
@@ -124,24 +166,31 @@ func same(a, b Member) bool {
 // keepSession knows the Store's session, whose renewals tell that the store
 // answers, for as long as the group lasts.
 func (g *Group) keepSession() {
+	open, without := g.openSession, 0 // refusals in a row
 	for g.life.Err() == nil {
-		session, err := g.openSession(g.life)
+		session, err := open(g.life)
 		g.mu.Lock()
-		if err == nil {
-			g.session = session
-		}
+		g.session = session // nil after a refusal: the watch alone tells then
 		if g.roster.away {
 			g.roster.found(time.Now(), g.ttl())
 		}
 		g.broadcast()
 		g.mu.Unlock()
 		if err != nil {
-			if g.life.Err() == nil && !errors.Is(err, backend.ErrClosed) {
-				// Whoever may only read can still watch.
+			if g.life.Err() != nil || errors.Is(err, backend.ErrClosed) {
+				return
+			}
+			// A process that may only read can still watch. It asks again now and
+			// then, since permissions are given back.
+			if without == 0 {
 				g.store.Logger().Warn("membership goes without a session", "group", g.name, "error", err)
 			}
-			return
+			without++
+			open = g.store.Session
+			_ = backend.Sleep(g.life, sessionPause)
+			continue
 		}
+		open, without = g.openSession, 0
 		select {
 		case <-session.Context().Done():
 			g.mu.Lock()

@@ -20,9 +20,19 @@ import (
 func (g *Group) Watch(ctx context.Context) iter.Seq2[View, error] {
 	return func(yield func(View, error) bool) {
 		g.start()
+		g.mu.Lock()
+		refusals := g.refusals
+		g.mu.Unlock()
 		var last View
 		for first := true; ; {
 			v, changed, ages := g.fresh(last, first)
+			g.mu.Lock()
+			refused := g.refusedSince(refusals)
+			g.mu.Unlock()
+			if refused != nil {
+				yield(View{}, fmt.Errorf("membership %q: watch: %w", g.name, refused))
+				return
+			}
 			if ctx.Err() == nil && g.life.Err() == nil && v != nil {
 				v.Change = changeFrom(last.Members, v.Members)
 				first, last = false, *v

@@ -201,7 +201,7 @@ func (m *member) loop(ctx context.Context) error {
 	m.arm(time.Now())
 	m.check(time.Now())
 	for {
-		if err := m.store.Retry(ctx, m.subject(), "reconcile", m.round); err != nil {
+		if err := m.store.RetryUnder(ctx, m.session, m.subject(), "reconcile", m.round); err != nil {
 			return err
 		}
 		m.mu.Lock()
@@ -286,7 +286,7 @@ func (m *member) stopAll(cause error) {
 // must not stand when the next registration begins, nor for the rest of the
 // session. Where the session is over they go, or went, with it.
 func (m *member) cleanUp() {
-	_ = m.store.Retry(m.session.Context(), m.subject(), "release all slots", func(ctx context.Context) error {
+	_ = m.store.CleanUp(m.session.Context(), m.session, m.subject(), "release all slots", func(ctx context.Context) error {
 		_, err := m.store.Commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(m.key, backend.Version{})}})
 		return err
 	})
@@ -297,7 +297,7 @@ func (m *member) help(ctx context.Context) {
 	m.helpers.Go(func() {
 		select {
 		case <-m.caller.Done():
-			if pause(ctx, leaveTimeout) == nil {
+			if backend.Sleep(ctx, leaveTimeout) == nil {
 				m.stopAll(context.Cause(m.caller)) // though the store may be away
 			}
 		case <-ctx.Done():

@@ -18,7 +18,7 @@ func (s *Slot) nag() (stop func()) {
 	unstarted := context.AfterFunc(s.ctx, func() {
 		defer close(finished)
 		began := time.Now()
-		for first := true; pause(ctx, s.member.opts.DrainTimeout) == nil; first = false {
+		for first := true; backend.Sleep(ctx, s.member.opts.DrainTimeout) == nil; first = false {
 			s.complain(time.Since(began))
 			if first && s.member.opts.EndOnDrainTimeout {
 				close(s.overran)
@@ -118,7 +118,7 @@ func (m *member) returned(s *Slot) {
 // that the member leaves, unless it is expected back. Where the session is over
 // all claims went, or go, with it.
 func (m *member) abandon() {
-	err := m.store.Retry(m.session.Context(), m.subject(), "release slots", func(ctx context.Context) error {
+	err := m.store.CleanUp(m.session.Context(), m.session, m.subject(), "release slots", func(ctx context.Context) error {
 		read, err := m.store.Read(ctx, backend.Key(m.key))
 		if err != nil {
 			return err

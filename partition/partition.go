@@ -227,14 +227,15 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 
 // Close ends what the Partition does in the background: Owner stays with the
 // plan that it knows. It does not affect Run. Closing the Store has the same
-// effect.
-func (p *Partition) Close() {
+// effect. Its error is nil.
+func (p *Partition) Close() error {
 	p.mu.Lock()
 	p.followed = true
 	p.end(backend.ErrClosed)
 	p.endClaimant()
 	p.mu.Unlock()
 	p.following.Wait()
+	return nil
 }
 
 // follow begins to follow the plan, and the members, for Owner.
@@ -256,6 +257,9 @@ func (p *Partition) follow() {
 			if err := w.Next(p.life); err != nil {
 				if !errors.Is(err, backend.ErrClosed) {
 					p.store.Logger().Error("the plan cannot be followed", "partition", p.name, "error", err)
+					p.mu.Lock()
+					p.followed = p.life.Err() != nil // the next Owner begins again
+					p.mu.Unlock()
 				}
 				return
 			}

@@ -121,7 +121,7 @@ func TestRefusedQueriesDoNotCount(t *testing.T) {
 	f := newFake(t)
 	d := f.open(t, &Options{MaxBlockingQueries: 4}, nil)
 	f.set("q/dir/a", []byte("1"))
-	f.setBlocking(func(w http.ResponseWriter) { http.Error(w, "busy", http.StatusTooManyRequests) })
+	f.setBlocking(func(w http.ResponseWriter) { http.Error(w, "busy", http.StatusServiceUnavailable) })
 	const times = 20
 	for range times {
 		if err := d.Watch(t.Context(), driver.Key("q/dir/a"), func([]driver.Entry) {}); !errors.Is(err, driver.ErrUnavailable) {

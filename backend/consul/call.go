@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/quorate/quorate/backend/driver"
 )
 
 // maxCalls bounds the calls under way, save those that keep sessions. A client
@@ -29,18 +31,41 @@ type request struct {
 // unsent reports whether it is certain that nothing was sent.
 func (r *request) unsent() bool { return r.asked.Load() && !r.connected.Load() }
 
-// short runs do, one request that the server answers at once, when fewer than
-// maxCalls are under way.
-func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (*request, error) {
-	select {
-	case d.calls <- struct{}{}:
-		defer func() { <-d.calls }()
-		return d.watched(ctx, do)
-	case <-ctx.Done():
-		r := new(request)
-		r.asked.Store(true)
-		return r, ctx.Err()
+// short runs do, one request that the server answers at once, when its turn has
+// come and fewer than maxCalls are under way. It runs do again as long as the
+// server refuses it for load: so a call that makes several requests keeps the
+// answers that it has.
+func (d *Driver) short(ctx context.Context, do func(ctx context.Context) error) (r *request, err error) {
+	notSent := d.pacer.Do(ctx, func() bool {
+		select {
+		case d.calls <- struct{}{}:
+			defer func() { <-d.calls }()
+			r, err = d.watched(ctx, do)
+		case <-ctx.Done():
+			r, err = unsent(), ctx.Err()
+		}
+		return overloaded(err)
+	})
+	if notSent != nil {
+		return unsent(), notSent
 	}
+	return r, err
+}
+
+// urgent runs do, one request that keeps a session: at once, and once.
+func (d *Driver) urgent(ctx context.Context, do func(ctx context.Context) error) (err error) {
+	d.pacer.Urgent(func() bool {
+		_, err = d.watched(ctx, do)
+		return overloaded(err)
+	})
+	return err
+}
+
+// unsent is a request that was never sent.
+func unsent() *request {
+	r := new(request)
+	r.asked.Store(true)
+	return r
 }
 
 // watched runs do, one request that the server answers at once, with a context
@@ -135,3 +160,6 @@ func (h *health) recovery() context.Context {
 	defer h.mu.Unlock()
 	return h.next
 }
+
+// Pacer implements driver.Paced.
+func (d *Driver) Pacer() *driver.Pacer { return &d.pacer }

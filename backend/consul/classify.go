@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -27,13 +28,19 @@ var notApplied = []string{
 	"No known Consul servers",
 	"No path to datacenter",
 	"Remote DC has no server currently reachable",
-	"rpc error getting client",          // no connection to the leader
-	"node is not the leader",            // refused before it was appended
-	"leadership transfer in progress",   // likewise
-	"timed out enqueuing operation",     // likewise
-	"RPC rate limit exceeded",           // an agent's own limit
-	"rate limit exceeded, try again",    // a server's, checked before the handler runs
-	"rate limit exceeded for operation", // the leader's, likewise
+	"rpc error getting client",        // no connection to the leader
+	"node is not the leader",          // refused before it was appended
+	"leadership transfer in progress", // likewise
+	"timed out enqueuing operation",   // likewise
+}
+
+// loads are what agents and servers say when they refuse a request for load,
+// before its handler runs: with status 429, with 503 for a write at the leader,
+// and with 500 or none where the words went through another server.
+var loads = []string{
+	"RPC rate limit exceeded",           // limits.rpc_rate of an agent
+	"rate limit exceeded, try again",    // request_limits of a server
+	"rate limit exceeded for operation", // the leader's
 	"Rate limit reached, try again later",
 }
 
@@ -71,6 +78,9 @@ func classify(err error, write, unsent bool) error {
 func ofStatus(status api.StatusError, unknown error) error {
 	switch status.Code {
 	case http.StatusUnauthorized, http.StatusForbidden:
+		if strings.Contains(status.Body, unknownToken) {
+			return driver.ErrUnknownCredential
+		}
 		return driver.ErrDenied
 	case http.StatusRequestEntityTooLarge:
 		return driver.ErrTooLarge
@@ -78,27 +88,45 @@ func ofStatus(status api.StatusError, unknown error) error {
 		return driver.ErrInvalid
 	case http.StatusConflict:
 		return ofConflict(status, unknown)
-	case http.StatusTooManyRequests, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusTooManyRequests:
+		return driver.ErrOverloaded // its rates, and http_max_conns_per_client
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return driver.ErrUnavailable // turned away at the door
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
-		for _, text := range uncertain {
-			if strings.Contains(status.Body, text) {
-				return unknown
-			}
+		if says(status.Body, uncertain) {
+			return unknown
+		}
+		if says(status.Body, loads) {
+			return driver.ErrOverloaded
 		}
 		switch {
-		case strings.Contains(status.Body, "Permission denied"), strings.Contains(status.Body, "ACL not found"):
+		case strings.Contains(status.Body, unknownToken):
+			return driver.ErrUnknownCredential
+		case strings.Contains(status.Body, "Permission denied"):
 			return driver.ErrDenied
 		case strings.Contains(status.Body, "Invalid Session TTL"), strings.Contains(status.Body, "Missing node registration"):
 			return driver.ErrInvalid
 		}
-		for _, text := range notApplied {
-			if strings.Contains(status.Body, text) {
-				return driver.ErrUnavailable
-			}
+		if says(status.Body, notApplied) {
+			return driver.ErrUnavailable
 		}
 	}
 	return unknown
+}
+
+// unknownToken is what a server says of a token that is not in its state: one
+// that was deleted, and, while it is behind or starts, one that is valid.
+const unknownToken = "ACL not found"
+
+// says reports whether one of the texts is in words.
+func says(words string, texts []string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(words, text) })
+}
+
+// overloaded reports whether err, as the client returned it, is a refusal for
+// load.
+func overloaded(err error) bool {
+	return err != nil && errors.Is(classify(withStatus(err), false, false), driver.ErrOverloaded)
 }
 
 // errRefused: a condition of the transaction did not hold.
@@ -117,24 +145,19 @@ func ofConflict(status api.StatusError, unknown error) error {
 }
 
 func ofTxnErrors(failed api.TxnErrors) error {
-	says := func(texts ...string) bool {
-		for _, f := range failed {
-			for _, text := range texts {
-				if strings.Contains(f.What, text) {
-					return true
-				}
-			}
-		}
-		return false
+	oneSays := func(texts ...string) bool {
+		return slices.ContainsFunc(failed, func(f *api.TxnError) bool { return says(f.What, texts) })
 	}
 	switch {
-	case says("Permission denied", "ACL not found"):
+	case oneSays(unknownToken):
+		return driver.ErrUnknownCredential
+	case oneSays("Permission denied"):
 		return driver.ErrDenied
-	case says("invalid session"):
+	case oneSays("invalid session"):
 		return driver.ErrSessionLost
-	case says(refusals...):
+	case oneSays(refusals...):
 		return errRefused
-	case says("unknown KV operation", "Must provide key"):
+	case oneSays("unknown KV operation", "Must provide key"):
 		return driver.ErrInvalid
 	default:
 		return driver.ErrUnavailable

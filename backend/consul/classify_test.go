@@ -57,15 +57,19 @@ func TestClassify(t *testing.T) {
 		{"conflict with other words", failed(`failed kvs lookup: disk on fire`), driver.ErrUnavailable},
 		{"conflict of a proxy", status(409, "Conflict"), driver.ErrIndeterminate},
 
-		{"token refused", status(403, "ACL not found"), driver.ErrDenied},
+		{"token refused", status(403, "ACL not found"), driver.ErrUnknownCredential},
+		{"token refused, as an inner error", status(500, "rpc error making call: ACL not found"), driver.ErrUnknownCredential},
+		{"token refused in a transaction", failed("ACL not found"), driver.ErrUnknownCredential},
 		{"denied", status(403, denied), driver.ErrDenied},
 		{"denied, as an inner error", status(500, "rpc error making call: "+denied), driver.ErrDenied},
 		{"bad request", status(400, "Failed to parse body: unexpected EOF"), driver.ErrInvalid},
 		{"too large", status(413, "Request body(600000 bytes) too large, max size: 524288 bytes."), driver.ErrTooLarge},
 		{"too many", status(413, "Transaction contains too many operations (129 > 128)"), driver.ErrTooLarge},
-		{"too many connections", status(429, "Your IP is issuing too many concurrent connections, please rate limit your calls"), driver.ErrUnavailable},
-		{"rate limit", status(429, "rate limit exceeded, try again later or against a different server"), driver.ErrUnavailable},
-		{"leader's rate limit", status(503, "rate limit exceeded for operation that can only be performed by the leader, try again later"), driver.ErrUnavailable},
+		{"too many connections", status(429, "Your IP is issuing too many concurrent connections, please rate limit your calls"), driver.ErrOverloaded},
+		{"rate limit", status(429, "rate limit exceeded, try again later or against a different server"), driver.ErrOverloaded},
+		{"rate limit, as an inner error", status(500, "rpc error making call: rate limit exceeded, try again later or against a different server"), driver.ErrOverloaded},
+		{"agent's rate limit", status(429, "RPC rate limit exceeded"), driver.ErrOverloaded},
+		{"leader's rate limit", status(503, "rate limit exceeded for operation that can only be performed by the leader, try again later"), driver.ErrOverloaded},
 
 		{"no leader", status(500, "No cluster leader"), driver.ErrUnavailable},
 		{"no leader, forwarded", status(500, "rpc error making call: No cluster leader"), driver.ErrUnavailable},
@@ -99,7 +103,7 @@ func TestClassify(t *testing.T) {
 			got := classify(c.err, true, false)
 			for _, sentinel := range []error{
 				errRefused, driver.ErrUnavailable, driver.ErrIndeterminate, driver.ErrSessionLost,
-				driver.ErrDenied, driver.ErrTooLarge, driver.ErrInvalid,
+				driver.ErrDenied, driver.ErrTooLarge, driver.ErrInvalid, driver.ErrOverloaded, driver.ErrUnknownCredential,
 			} {
 				if errors.Is(got, sentinel) != errors.Is(c.want, sentinel) {
 					t.Errorf("classify: %v; want %v", got, c.want)

@@ -20,6 +20,7 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if err := driver.NotSent(ctx); err != nil {
 		return driver.Result{}, err
 	}
+	ctx = driver.InTurn(ctx)
 	m := d.indexes.mark()
 	if !txn.OfGeneration(m.generation) {
 		return driver.Refused(ctx, txn, d.readTogether), nil

@@ -30,6 +30,7 @@ type Driver struct {
 	calls   chan struct{} // see maxCalls
 	granted atomic.Bool   // a session, ever
 
+	pacer    driver.Pacer
 	indexes  indexes
 	queries  queryLimiter
 	prefixes prefixWatcher

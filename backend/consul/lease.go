@@ -40,7 +40,7 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 		TTL:       ttl.String(),
 	}
 	var id string
-	_, err := d.watched(ctx, func(ctx context.Context) (err error) {
+	err := d.urgent(ctx, func(ctx context.Context) (err error) {
 		id, _, err = d.client.Session().CreateNoChecks(entry, writing(ctx))
 		return err
 	})
@@ -123,7 +123,7 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	if err := l.lookUp(ctx); err != nil {
 		return 0, driver.Ended(ctx, err)
 	}
-	_, err := l.d.watched(ctx, func(ctx context.Context) error {
+	err := l.d.urgent(ctx, func(ctx context.Context) error {
 		// Session.Renew would do the same, but keeps a refusal's text.
 		var entries []*api.SessionEntry
 		_, err := l.d.client.Raw().Write("/v1/session/renew/"+l.id, nil, &entries, writing(ctx))
@@ -157,7 +157,7 @@ func (l *lease) lookUp(ctx context.Context) error {
 }
 
 func (l *lease) there(ctx context.Context) (there bool, _ error) {
-	_, err := l.d.watched(ctx, func(ctx context.Context) error {
+	err := l.d.urgent(ctx, func(ctx context.Context) error {
 		entry, meta, err := l.d.client.Session().Info(l.id, consistent(ctx))
 		if err != nil {
 			return err
@@ -180,7 +180,7 @@ func (l *lease) there(ctx context.Context) (there bool, _ error) {
 func (l *lease) Revoke(ctx context.Context) error {
 	l.d.forget(l.id)
 	for range 2 {
-		_, err := l.d.watched(ctx, func(ctx context.Context) error {
+		err := l.d.urgent(ctx, func(ctx context.Context) error {
 			_, err := l.d.client.Session().Destroy(l.id, writing(ctx))
 			return err
 		})

@@ -25,7 +25,7 @@ func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err
 	}
-	states, err := d.read(ctx, targets)
+	states, err := d.read(driver.InTurn(ctx), targets)
 	if err != nil {
 		return nil, driver.Ended(ctx, err)
 	}
@@ -49,7 +49,7 @@ const lookTimeout = 5 * time.Second
 
 // look reads for a watch.
 func look[T any](ctx context.Context, read func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(driver.InTurn(ctx), lookTimeout)
 	defer cancel()
 	return read(ctx)
 }
@@ -176,8 +176,17 @@ func (d *Driver) query(ctx context.Context, m mark, t driver.Target, after uint6
 // patiently runs a blocking query: as long as the server may take by its own
 // rules (it adds up to a sixteenth to the wait), and a grace, but no longer. Each
 // time that it was sent and not answered the server may keep one: the client
-// sends it again by itself where the connection was used before and broke.
-func (d *Driver) patiently(ctx context.Context, ask func(context.Context) error) error {
+// sends it again by itself where the connection was used before and broke. A
+// query that the server refuses for load is asked again in its turn.
+func (d *Driver) patiently(ctx context.Context, ask func(context.Context) error) (err error) {
+	notSent := d.pacer.Do(ctx, func() bool {
+		err = d.patientlyOnce(ctx, ask)
+		return overloaded(err)
+	})
+	return errors.Join(notSent, err)
+}
+
+func (d *Driver) patientlyOnce(ctx context.Context, ask func(context.Context) error) error {
 	grace := max(d.opts.Wait/8, time.Second)
 	wait := d.opts.Wait + d.opts.Wait/16
 	ctx, cancel := context.WithTimeout(ctx, wait+grace)

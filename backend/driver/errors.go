@@ -1,6 +1,9 @@
 package driver
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors a driver returns. Each wraps the store's own error, which stays
 // reachable through errors.As and errors.Is (C4).
@@ -21,8 +24,8 @@ var (
 	// prove that the lease was prolonged.
 	ErrNotCounted = errors.New("renewal not counted")
 
-	// ErrDenied: the store refused for lack of permission. Trying again is in
-	// vain until somebody changes that.
+	// ErrDenied: the store refused for lack of permission. A refusal may pass:
+	// see the error policy of package backend.
 	ErrDenied = errors.New("permission denied")
 
 	// ErrTooLarge: a value or a commit exceeds MaxValueBytes, MaxTxnBytes or
@@ -34,4 +37,17 @@ var (
 
 	// ErrClosed: the driver was closed.
 	ErrClosed = errors.New("closed")
+)
+
+// Kinds of the errors above. Each wraps the one that it is a kind of.
+var (
+	// ErrOverloaded is the ErrUnavailable of a store that refuses for load: too
+	// many requests, too many connections. A driver that has seen it slows down
+	// all its requests, see Pacer.
+	ErrOverloaded = fmt.Errorf("%w: refused for load", ErrUnavailable)
+
+	// ErrUnknownCredential is the ErrDenied of a server that does not know the
+	// credential. A server that starts, or that is behind, may say so of a valid
+	// one.
+	ErrUnknownCredential = fmt.Errorf("%w: the server does not know the credential", ErrDenied)
 )

@@ -69,7 +69,7 @@ func TestClassify(t *testing.T) {
 		{unavailable("error reading from server: EOF"), driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{status.Error(codes.Unknown, "raft proposal dropped"), driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
 		{status.Error(codes.Internal, "stream terminated"), driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
-		{status.Error(codes.ResourceExhausted, "of another kind"), driver.ErrUnavailable, driver.ErrUnavailable, driver.ErrIndeterminate},
+		{status.Error(codes.ResourceExhausted, "of another kind"), driver.ErrOverloaded, driver.ErrOverloaded, driver.ErrIndeterminate},
 	} {
 		for f, want := range map[fate]error{asked: c.whenAsked, unsent: c.whenUnsent, maybeApplied: c.maybeAppled} {
 			got := d.classify(t.Context(), c.err, f)

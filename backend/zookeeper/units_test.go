@@ -155,6 +155,7 @@ func TestClassify(t *testing.T) {
 		read, write error
 	}{
 		{zk.ErrNoAuth, driver.ErrDenied, driver.ErrDenied},
+		{errors.New(throttled), driver.ErrOverloaded, driver.ErrOverloaded},
 		{zk.ErrAuthFailed, driver.ErrDenied, driver.ErrDenied},
 		{zk.ErrInvalidACL, driver.ErrInvalid, driver.ErrInvalid},
 		{zk.ErrShortBuffer, driver.ErrTooLarge, driver.ErrTooLarge},

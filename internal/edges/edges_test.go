@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
 	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
 	"internal/simulation":     {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
+	"internal/policy":         {"backend/...", "counter", "membership", "partition", "restart"},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
