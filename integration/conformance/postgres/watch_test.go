@@ -58,7 +58,7 @@ func TestPostgresListening(t *testing.T) {
 				})
 			}
 		}()
-		defer func() { stop(); <-ended }()
+		t.Cleanup(func() { stop(); <-ended })
 	}
 	await := func(value string) {
 		t.Helper()
