@@ -18,7 +18,7 @@ ROW ?=
 ROWS ?=
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
-ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper)
+ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/postgres)
 BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
@@ -72,7 +72,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 		"$(REAL) -p 3 $(UNTIMED)" \
 		-- \
 		$(foreach m,$(EXAMPLES),"$(call UNIT,$(m)) ./...") \
-		"$$alone $(call ALONE,integration) -modfile=lowest.mod -mod=mod -p 3 -run ^Test(Etcd|Consul|ZooKeeper)\$$/^driver\$$ ./conformance/..." \
+		"$$alone $(call ALONE,integration) -modfile=lowest.mod -mod=mod -p 3 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
 		-- \
 		"$(BESIDE) $(call UNIT,.) ./..." \
 		'$(BESIDE) $(SEEDS)' \

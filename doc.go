@@ -1,6 +1,6 @@
 // Package quorate lets the processes of a service agree on who does what, over
-// the coordination store that the team already runs: etcd, Consul or
-// ZooKeeper. It has no code of its own; import the primitive that you need, and
+// the coordination store that the team already runs: etcd, Consul, ZooKeeper or
+// PostgreSQL. It has no code of its own; import the primitive that you need, and
 // the adapter of your store.
 //
 // # Which primitive when
@@ -19,7 +19,7 @@
 // # How the packages stand on each other
 //
 // A primitive takes a *backend.Store, which an adapter makes: backend/etcd,
-// backend/consul, backend/zookeeper, backend/memory. The Store holds what all primitives share,
+// backend/consul, backend/zookeeper, backend/postgres, backend/memory. The Store holds what all primitives share,
 // once for each process: one session with its trust window, shared watches,
 // bounded calls, commits guarded by an ownership. An adapter implements
 // backend/driver, a small contract in numbered clauses, each of them a test in

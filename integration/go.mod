@@ -10,6 +10,7 @@ require (
 	github.com/quorate/quorate v0.1.0
 	github.com/quorate/quorate/backend/consul v0.1.0
 	github.com/quorate/quorate/backend/etcd v0.1.0
+	github.com/quorate/quorate/backend/postgres v0.1.0
 	github.com/quorate/quorate/backend/zookeeper v0.1.0
 	go.etcd.io/etcd/api/v3 v3.7.3
 	go.etcd.io/etcd/client/v3 v3.7.3
@@ -22,7 +23,10 @@ require (
 	sigs.k8s.io/yaml v1.6.0
 )
 
-require github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+require (
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+)
 
 require (
 	github.com/anishathalye/porcupine v1.3.1

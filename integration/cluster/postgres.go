@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -32,20 +31,28 @@ func PostgresBin() (string, error) {
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-// Postgres is a PostgreSQL server on loopback, for effects that a worker has
-// outside its coordination store. It does not sync to disk: no test cuts its
-// power.
+// Postgres is a PostgreSQL server on loopback: a store, or what keeps effects
+// that a worker has outside its store. It does not sync to disk: no test cuts
+// its power.
 type Postgres struct {
 	dir    *dataDir
 	forker *forker
 	proc   *process
 	port   int
+	bin    string
+	as     *syscall.Credential
 	close  func() error
 }
 
 // StartPostgres starts a server and returns when it serves. It refuses to run
 // as root, and so runs as the user of its package then, or as nobody.
 func StartPostgres() (*Postgres, error) {
+	return startPostgres(func(p *Postgres) error {
+		return p.run("initdb", "--pgdata", p.data(), "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	})
+}
+
+func startPostgres(fill func(p *Postgres) error) (*Postgres, error) {
 	bin, err := PostgresBin()
 	if err != nil {
 		return nil, err
@@ -54,17 +61,17 @@ func StartPostgres() (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{dir: dir, forker: newForker()}
+	p := &Postgres{dir: dir, forker: newForker(), bin: bin}
 	p.close = sync.OnceValue(p.shutDown)
-	if err := p.start(bin); err != nil {
+	if err := p.start(fill); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting postgres: %w", err), p.Close())
 	}
 	return p, nil
 }
 
-func (p *Postgres) start(bin string) error {
-	as, err := p.unprivileged()
-	if err != nil {
+func (p *Postgres) start(fill func(p *Postgres) error) error {
+	var err error
+	if p.as, err = p.unprivileged(); err != nil {
 		return err
 	}
 	taken, err := ports.take(1)
@@ -72,15 +79,28 @@ func (p *Postgres) start(bin string) error {
 		return err
 	}
 	p.port = taken[0]
-	data := filepath.Join(p.dir.path, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
-	initdb.Dir, initdb.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: as}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
+	if err := fill(p); err != nil {
+		return err
 	}
-	server := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", strconv.Itoa(p.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
-	server.Dir, server.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: as}
+	return p.Launch()
+}
+
+// run runs one of PostgreSQL's programs as the server's user.
+func (p *Postgres) run(program string, args ...string) error {
+	cmd := exec.Command(filepath.Join(p.bin, program), args...)
+	cmd.Dir, cmd.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: p.as}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
+	}
+	return nil
+}
+
+// Launch starts the server on the data that it has and returns when it serves.
+func (p *Postgres) Launch() error {
+	server := exec.Command(filepath.Join(p.bin, "postgres"), "-D", p.data(), "-p", strconv.Itoa(p.port),
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=300")
+	server.Dir, server.SysProcAttr = p.dir.path, &syscall.SysProcAttr{Credential: p.as}
+	var err error
 	if p.proc, err = p.forker.start(server, p.log()); err != nil {
 		return err
 	}
@@ -129,6 +149,8 @@ func (p *Postgres) unprivileged() (*syscall.Credential, error) {
 
 func (p *Postgres) log() string { return filepath.Join(p.dir.path, "log") }
 
+func (p *Postgres) data() string { return filepath.Join(p.dir.path, "data") }
+
 // Addr returns the server's address, as host:port.
 func (p *Postgres) Addr() string { return hostPort(p.port) }
 
@@ -143,15 +165,7 @@ func (p *Postgres) Close() error { return p.close() }
 func (p *Postgres) shutDown() error {
 	var errs []error
 	if p.proc != nil {
-		errs = append(errs, p.proc.signal(syscall.SIGQUIT)) // ends at once, its children too
-		timer := time.NewTimer(stopTimeout)
-		defer timer.Stop()
-		select {
-		case <-p.proc.exited:
-		case <-timer.C:
-			errs = append(errs, p.proc.signal(syscall.SIGKILL))
-			<-p.proc.exited
-		}
+		errs = append(errs, p.Resume(), p.Crash())
 		ports.give(p.port)
 	}
 	p.forker.close()

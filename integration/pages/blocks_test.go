@@ -33,6 +33,7 @@ var names = map[string]string{
 	"api": "github.com/hashicorp/consul/api", "clientv3": "go.etcd.io/etcd/client/v3", "zk": "github.com/go-zookeeper/zk",
 	"backend": own("backend"), "driver": own("backend/driver"), "memory": own("backend/memory"), "faults": own("backend/faults"),
 	"consul": own("backend/consul"), "etcd": own("backend/etcd"), "zookeeper": own("backend/zookeeper"),
+	"postgres": own("backend/postgres"), "pgxpool": "github.com/jackc/pgx/v5/pgxpool",
 	"counter": own("counter"), "election": own("election"), "membership": own("membership"),
 	"partition": own("partition"), "restart": own("restart"), "debug": own("debug"),
 	"otelquorate": own("bridge/otelquorate"), "promquorate": own("bridge/promquorate"), "http": "net/http",

@@ -63,8 +63,8 @@ func lostReplies(t *testing.T, env *drivertest.Env) {
 
 // late makes the next commit land later than its caller waits, and returns what
 // waits until all commits of p have reached the store and been answered.
-func (p *process) late() (landed func()) {
-	p.faults.Next(faults.Commit, faults.Fault{LandLater: 300 * time.Millisecond})
+func (p *process) late(by time.Duration) (landed func()) {
+	p.faults.Next(faults.Commit, faults.Fault{LandLater: by})
 	return func() {
 		p.t.Helper()
 		tick := time.NewTicker(10 * time.Millisecond)
@@ -80,12 +80,12 @@ func (p *process) late() (landed func()) {
 func lateSave(t *testing.T, env *drivertest.Env) {
 	p, q := open(t, env), open(t, env)
 	p.claims("")
-	landed := p.late()
+	landed := p.late(300 * time.Millisecond)
 	p.saves("1") // by a second attempt
 	p.saves("2")
 	landed()
 	p.saves("3")
-	landed = p.late()
+	landed = p.late(300 * time.Millisecond)
 	p.saves("4")
 	landed()
 	q.claims("4")
@@ -97,7 +97,7 @@ func lateSaveAfterClaim(t *testing.T, env *drivertest.Env) {
 	p, q := open(t, env), open(t, env)
 	p.claims("")
 	p.saves("1")
-	landed := p.late()
+	landed := p.late(2 * time.Second) // time for the other to claim on a busy machine
 	p.faults.Next(faults.Read, faults.Fault{Delay: time.Hour})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()

@@ -54,6 +54,7 @@ var allowed = map[string][]string{
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
 	"backend/zookeeper/...": {"backend", "backend/driver", "backend/zookeeper/..."},
+	"backend/postgres/...":  {"backend", "backend/driver", "backend/postgres/..."},
 
 	"election/...":   {"backend", "backend/driver", "internal/...", "election/..."},
 	"counter/...":    {"backend", "backend/driver", "internal/...", "counter/..."},
@@ -84,7 +85,7 @@ var allowedInTests = []string{"backend/...", "internal/..."}
 var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/bridgetest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
-var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/..."}
+var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/...", "backend/postgres/..."}
 
 // TestEdges reads the imports of every Go file in the tree, whatever its build
 // tags and whichever module it lies in.
@@ -117,6 +118,8 @@ func TestRules(t *testing.T) {
 	for _, edge := range [][2]string{
 		{"election", "backend/memory"},
 		{"election", "backend/etcd"},
+		{"election", "backend/postgres"},
+		{"backend/postgres", "internal/trust"},
 		{"election", "counter"},
 		{"membership", "partition"},
 		{"partition", "election"},
@@ -157,6 +160,7 @@ func TestRules(t *testing.T) {
 		{"partition", "membership"},
 		{"backend/etcd", "backend"},
 		{"backend/etcd", "backend/driver"},
+		{"backend/postgres", "backend/driver"},
 		{"integration/overlap", "backend/etcd"},
 		{"integration/conformance", "internal/electiontest"},
 		{"internal/electiontest", "backend/drivertest"},

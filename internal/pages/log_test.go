@@ -105,7 +105,7 @@ func libraryLines(t *testing.T) []logLine {
 				return err
 			}
 			switch path.Base(filepath.ToSlash(filepath.Dir(name))) {
-			case "etcd", "consul", "zookeeper": // a driver has no logger of the Store's, and should not bring one
+			case "etcd", "consul", "zookeeper", "postgres": // a driver has no logger of the Store's, and should not bring one
 				for _, i := range file.Imports {
 					if i.Path.Value == `"log"` || i.Path.Value == `"log/slog"` {
 						t.Errorf("%s imports %s: an adapter does not log", name, i.Path.Value)

@@ -75,6 +75,7 @@ func TestHeavy(t *testing.T) {
 		"go.etcd.io/etcd/client/v3 v3.7.3":              true,
 		"github.com/hashicorp/consul/api v1.34.5":       true,
 		"github.com/go-zookeeper/zk v1.0.4":             true,
+		"github.com/jackc/pgx/v5 v5.12.0":               true,
 		"github.com/quorate/quorate/backend/etcd v0":    true,
 		"github.com/quorate/quorate v0.1.0":             false,
 		"github.com/cenkalti/backoff/v4 v4.3.0":         false,

@@ -100,7 +100,7 @@ func (s *stage) use(tour bool) error {
 }
 
 // heavy matches modules that an importer of the root must not get to see.
-var heavy = regexp.MustCompile(`^(google\.golang\.org/grpc|go\.etcd\.io/|github\.com/hashicorp/|github\.com/go-zookeeper/|github\.com/quorate/quorate/)`)
+var heavy = regexp.MustCompile(`^(google\.golang\.org/grpc|go\.etcd\.io/|github\.com/hashicorp/|github\.com/go-zookeeper/|github\.com/jackc/|github\.com/quorate/quorate/)`)
 
 // vet compiles, tests included, the modules whose own tests find nothing in lower
 // versions of other modules that the workspace's versions do not.

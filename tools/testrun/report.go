@@ -15,7 +15,7 @@ import (
 // if the last element of its package or an element of its own name contains
 // the driver's name, whatever the case: backend/memory, TestEtcdOverlap and
 // TestHandOver/zookeeper do.
-var drivers = []string{"memory", "etcd", "consul", "zookeeper"}
+var drivers = []string{"memory", "etcd", "consul", "zookeeper", "postgres"}
 
 // report prints the tables and the last line; it returns whether all is well.
 func report(out io.Writer, runs []*run, wall time.Duration) bool {

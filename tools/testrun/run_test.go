@@ -188,6 +188,7 @@ func TestDriverOf(t *testing.T) {
 		{"q/integration/conformance", "TestEtcd/C1", "etcd"},
 		{"q/integration/overlap", "TestOverlap/zookeeper/pause", "zookeeper"},
 		{"q/backend/etcd", "TestClassify", "etcd"},
+		{"q/integration/conformance", "TestCounterPostgres/C1", "postgres"},
 		{"q/etcd/other", "TestClassify", ""},
 	} {
 		if got := driverOf(c.pkg, c.test); got != c.want {

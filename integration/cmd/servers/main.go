@@ -1,10 +1,10 @@
 // Command servers gets the servers that the tests start: it builds etcd and
 // Consul into the user's cache directory and installs the Debian packages of
-// ZooKeeper and PostgreSQL, each only where it is missing. Run it again at will.
+// ZooKeeper, PostgreSQL and PgBouncer, each only where it is missing. Run it again at will.
 //
-// QUORATE_CONSUL (a program), QUORATE_ZOOKEEPER_CLASSPATH (a Java class path)
-// and QUORATE_POSTGRES_BIN (a directory of programs) name servers of your own
-// to use instead.
+// QUORATE_CONSUL (a program), QUORATE_ZOOKEEPER_CLASSPATH (a Java class path),
+// QUORATE_POSTGRES_BIN (a directory of programs) and QUORATE_PGBOUNCER (a
+// program) name servers of your own to use instead.
 package main
 
 import (
@@ -22,6 +22,7 @@ func main() {
 		report("etcd", cluster.EtcdProgram),
 		report("zookeeper", zooKeeper),
 		report("postgresql", postgres),
+		report("pgbouncer", pgBouncer),
 		report("consul", cluster.ConsulProgram),
 	)
 	if err != nil {
@@ -48,6 +49,9 @@ func zooKeeper() (string, error) { return installed("zookeeper", cluster.ZooKeep
 // postgres returns the directory of the programs, and installs the package if
 // there is none. What it starts by itself is not needed, and does no harm.
 func postgres() (string, error) { return installed("postgresql", cluster.PostgresBin) }
+
+// pgBouncer returns the program, and installs the package if there is none.
+func pgBouncer() (string, error) { return installed("pgbouncer", cluster.PgBouncerProgram) }
 
 // installed finds what a package brings, and installs it if it is missing.
 func installed(name string, find func() (string, error)) (string, error) {
