@@ -147,7 +147,7 @@ func (s *Store) call(ctx context.Context, attemptTimeout time.Duration, do func(
 			s.served.Store(true)
 			return nil
 		}
-		if ctx.Err() != nil || !again(err) || sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
+		if ctx.Err() != nil || !again(err) || Sleep(ctx, fullJitter(attempt, 20*time.Millisecond, time.Second)) != nil {
 			return s.ended(ctx, err)
 		}
 	}

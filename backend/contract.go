@@ -1,6 +1,11 @@
 package backend
 
-import "github.com/quorate/quorate/backend/driver"
+import (
+	"context"
+	"time"
+
+	"github.com/quorate/quorate/backend/driver"
+)
 
 // The words of the driver contract. With them a primitive imports this package
 // alone.
@@ -34,6 +39,20 @@ const (
 	MaxTxnBytes   = driver.MaxTxnBytes
 	MaxOps        = driver.MaxOps
 )
+
+// Sleep waits for d, or until ctx ends, and then returns its cause.
+func Sleep(ctx context.Context, d time.Duration) error { return driver.Sleep(ctx, d) }
+
+// JoinContexts returns a context that ends when either of two does, with the
+// cause of that one. It has the values of a.
+func JoinContexts(a, b context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(a)
+	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
+	return ctx, func(cause error) {
+		stop()
+		cancel(cause)
+	}
+}
 
 // Key targets a single key.
 func Key(key string) Target { return driver.Key(key) }

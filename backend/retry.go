@@ -102,15 +102,3 @@ func (s *Store) pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
-
-// sleep waits for d, or until ctx ends, and then returns its cause.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}

@@ -185,7 +185,7 @@ func (m *sessionManager) run() {
 			}
 			m.revokeWhenIdle(session)
 		}
-		if sleep(m.store.life, pause) != nil {
+		if Sleep(m.store.life, pause) != nil {
 			return
 		}
 	}

@@ -313,7 +313,7 @@ func (ws *watches) serve(shared *sharedWatch) {
 		}
 		ws.failed(shared, err, over)
 		ws.reportRestart(shared, failures, err)
-		_ = sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
+		_ = Sleep(ctx, fullJitter(failures, rewatchBase, rewatchCap))
 		failures++
 	}
 }

@@ -61,7 +61,7 @@ func BenchmarkTallyAdd(b *testing.B) {
 			t.Add(1)
 		}
 	})
-	if err := t.Close(context.Background()); err != nil {
+	if err := t.Close(); err != nil {
 		b.Error(err)
 	}
 }
@@ -98,7 +98,7 @@ func TestLocalCallsAllocateNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = tally.Close(ctx) }()
+	defer func() { _ = tally.Close() }()
 	next := func() {
 		if _, err := s.Next(ctx); err != nil {
 			t.Error(err)

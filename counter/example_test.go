@@ -152,7 +152,7 @@ func ExampleTally() {
 	for range 100_000 {
 		requests.Add(1) // no I/O
 	}
-	if err := requests.Close(ctx); err != nil { // flushes
+	if err := requests.Close(); err != nil { // flushes
 		log.Fatal(err)
 	}
 	total, err := requests.Total(ctx) // of all processes

@@ -1,7 +1,6 @@
 package counter_test
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -107,9 +106,7 @@ func TestTallyUnknownFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		closing.Add(1)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := closing.Close(ctx); !errors.Is(err, backend.ErrFormat) {
+		if err := closing.Close(); !errors.Is(err, backend.ErrFormat) {
 			t.Errorf("Close: %v, want ErrFormat", err)
 		}
 	})

@@ -127,14 +127,15 @@ func (s *Sequence) Next(ctx context.Context) (uint64, error) {
 
 // Close stops reserving. Numbers that were reserved and not handed out are
 // never used. Calls of Next under way and later ones end with
-// backend.ErrClosed.
-func (s *Sequence) Close() {
+// backend.ErrClosed. Its error is nil.
+func (s *Sequence) Close() error {
 	s.end(backend.ErrClosed)
 	s.mu.Lock()
 	s.following = nil
 	s.current.Store(&block{})
 	s.mu.Unlock()
 	s.running.Wait()
+	return nil
 }
 
 // ahead has the next block reserved, unless it is already.

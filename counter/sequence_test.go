@@ -23,7 +23,7 @@ func (p *process) sequence(t *testing.T, options *counter.SequenceOptions) *coun
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

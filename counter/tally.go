@@ -199,9 +199,15 @@ func (t *Tally) Flush(ctx context.Context) error {
 	}
 }
 
-// Close flushes and stops. It waits until ctx ends; the error says what is not
-// counted then, or, with backend.ErrIndeterminate, may not be.
-func (t *Tally) Close(ctx context.Context) error {
+// closeTimeout bounds the flush of a Close.
+const closeTimeout = 2 * time.Second
+
+// Close flushes and stops. It takes two seconds at most; call Flush first to
+// wait for longer. The error says what is not counted then, or, with
+// backend.ErrIndeterminate, may not be. Close a Tally before its Store.
+func (t *Tally) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	err := t.Flush(ctx)
 	t.mu.Lock()
 	t.closed = true

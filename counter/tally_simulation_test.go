@@ -194,9 +194,8 @@ func (s *tallySimulation) disaster() {
 func (s *tallySimulation) crash(p *tallyProcess) {
 	p.stop()
 	p.done.Wait()
-	ended, end := context.WithCancel(s.t.Context())
-	end()
-	_ = p.tally.Close(ended)
+	p.faults.Partition(true)
+	_ = p.tally.Close()
 }
 
 // end ends all faults, closes the Tallies and looks at what they leave.
@@ -214,7 +213,7 @@ func (s *tallySimulation) end() {
 			missing |= p.added
 			continue
 		}
-		switch err := p.tally.Close(s.t.Context()); {
+		switch err := errors.Join(p.tally.Flush(s.t.Context()), p.tally.Close()); {
 		case err == nil:
 		case s.limit < counter.MaxEntries && errors.Is(err, backend.ErrIndeterminate):
 		default:

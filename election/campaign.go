@@ -62,7 +62,7 @@ func (e *Election) session(ctx context.Context) (session *backend.Session, err e
 // something fails for good. On an error it has cleaned up, or cleans up in the
 // background.
 func (e *Election) campaignUnder(ctx context.Context, c *candidate) (lead *Leadership, err error) {
-	both, cancel := joinContexts(ctx, c.session.Context())
+	both, cancel := backend.JoinContexts(ctx, c.session.Context())
 	defer cancel(nil)
 	c.begin()
 	var next step
@@ -178,15 +178,4 @@ func (c *candidate) join(ctx context.Context) error {
 		c.version = result.Versions[0]
 	}
 	return err
-}
-
-// joinContexts returns a context with the values of a that ends with a or b,
-// with the cause of the one that ended first.
-func joinContexts(a, b context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(a)
-	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
-	return ctx, func(cause error) {
-		stop()
-		cancel(cause)
-	}
 }

@@ -77,7 +77,7 @@ func (l *Leadership) vacate(ctx context.Context, lost bool) error {
 	}
 	left := &remains{nonce: l.nonce, leader: true, entry: l.claim.doubt}
 	attempt := l.resignation(lost, left)
-	both, cancel := joinContexts(ctx, l.session.Context())
+	both, cancel := backend.JoinContexts(ctx, l.session.Context())
 	defer cancel(nil)
 	err := e.store.RetryUnder(both, l.session, e.subject(), "resign", attempt)
 	switch over := l.session.Context().Err() != nil; {

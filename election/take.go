@@ -16,7 +16,7 @@ import (
 // last holder has stopped trusting itself.
 func (c *candidate) takeFromQueue(ctx context.Context, v *view) (*Leadership, error) {
 	if c.opts.Strict && !v.clean() {
-		if err := pause(ctx, v.longest(c.session.TTL())); err != nil {
+		if err := backend.Sleep(ctx, v.longest(c.session.TTL())); err != nil {
 			return nil, err
 		}
 	}

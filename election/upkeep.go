@@ -68,7 +68,7 @@ func (l *Leadership) span() time.Duration { return l.session.TTL() - l.session.M
 func (l *Leadership) confirmRegularly() {
 	span := l.span()
 	next := span / 3
-	for pause(l.ctx, next) == nil {
+	for backend.Sleep(l.ctx, next) == nil {
 		start := trust.Now()
 		ctx, cancel := context.WithTimeout(l.ctx, span/4)
 		err := l.confirm(ctx)
@@ -90,7 +90,7 @@ func (l *Leadership) overruns() (stop func()) {
 	unstarted := context.AfterFunc(l.ctx, func() {
 		defer close(finished)
 		began := time.Now()
-		for wait := l.session.Margin(); pause(ctx, wait) == nil; wait = l.session.TTL() {
+		for wait := l.session.Margin(); backend.Sleep(ctx, wait) == nil; wait = l.session.TTL() {
 			l.reportOverrun(time.Since(began))
 		}
 	})

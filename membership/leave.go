@@ -21,7 +21,7 @@ func (r *Registration) clearUp() {
 	if errors.Is(context.Cause(r.life), ErrSuperseded) {
 		// The ID goes on, so there is a mark only if another entry of this
 		// incarnation may land. What is not deleted goes with the session.
-		ctx, cancel := joinContexts(g.life, session.Context())
+		ctx, cancel := backend.JoinContexts(g.life, session.Context())
 		defer cancel(nil)
 		if inDoubt != session {
 			_ = g.store.CleanUp(ctx, session, g.subject(), leave, r.withdraw)

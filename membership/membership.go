@@ -233,15 +233,3 @@ func (g *Group) Close() error {
 	}
 	return errors.Join(errs...)
 }
-
-// pause waits for d or until ctx ends, and then returns its cause.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}

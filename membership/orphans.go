@@ -6,7 +6,8 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// claims reports whether an entry belongs to a membership of this Group.
+// claims reports whether a membership of this Group has an entry, or is
+// creating it.
 func (g *Group) claims(e backend.Entry) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -16,28 +17,21 @@ func (g *Group) claims(e backend.Entry) bool {
 // uses is claims for the name of an entry; g.mu is held.
 func (g *Group) uses(name string) bool {
 	for _, r := range g.mine {
-		if r.uses(name) {
+		r.mu.Lock()
+		mine := name == r.lastName || name == r.pending
+		r.mu.Unlock()
+		if mine {
 			return true
 		}
 	}
 	return false
 }
 
-// uses reports whether r has an entry of that name, or is creating it.
-func (r *Registration) uses(name string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return name == r.lastName || name == r.pending
-}
-
-// reportOrphans tells the Store of entries under its session that the state
-// shows and nobody uses; g.mu is held.
+// reportOrphans tells the Store when the state shows an entry under its session
+// that nobody uses; g.mu is held.
 func (g *Group) reportOrphans() {
-	if g.session == nil {
-		return
-	}
 	for _, rec := range g.state.records {
-		if rec.lease == g.session.ID() && !g.uses(rec.name) {
+		if g.session != nil && rec.lease == g.session.ID() && !g.uses(rec.name) {
 			g.claimant.GaveUp(g.session, true)
 			return
 		}

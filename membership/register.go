@@ -56,7 +56,7 @@ var errSent = errors.New("the outcome of a registration is not known")
 
 // register creates an entry under session.
 func (r *Registration) register(session *backend.Session) (entry *Entry, err error) {
-	ctx, cancel := joinContexts(r.life, session.Context())
+	ctx, cancel := backend.JoinContexts(r.life, session.Context())
 	defer cancel(nil)
 	err = r.group.store.Retry(ctx, r.group.subject(), "register", func(ctx context.Context) error {
 		entry, err = r.create(ctx, session)
@@ -108,7 +108,7 @@ func (r *Registration) create(ctx context.Context, session *backend.Session) (*E
 
 func (r *Registration) registered(session *backend.Session, name string, seen, update uint64) *Entry {
 	s := &Entry{owner: r, Registration: name, Session: session, key: r.key(name), since: seen, stood: time.Now()}
-	s.ctx, s.end = joinContexts(r.life, session.Context())
+	s.ctx, s.end = backend.JoinContexts(r.life, session.Context())
 	r.mu.Lock()
 	replaced := r.replaced()
 	r.entry, r.lastName, r.lastSession, r.pending = s, name, session, ""
@@ -288,15 +288,4 @@ func (g *Group) present() (*state, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.state, g.changed
-}
-
-// joinContexts returns a context that ends when either of two does, with the
-// cause of that one.
-func joinContexts(a, b context.Context) (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(a)
-	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
-	return ctx, func(cause error) {
-		stop()
-		cancel(cause)
-	}
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/faults"
 	"github.com/quorate/quorate/backend/memory"
@@ -194,6 +196,52 @@ func TestMarksOfMany(t *testing.T) {
 		wantKeys(t, "after somebody joined", server, "a", "b")
 		if n := b.driver.Stats().Commits + a.driver.Stats().Commits - before; n > 110 {
 			t.Errorf("clearing up 100 marks took %d commits", n)
+		}
+	})
+}
+
+// mayNotDelete is a driver of a process that may not delete marks.
+type mayNotDelete struct {
+	driver.Driver
+	refused atomic.Int64
+}
+
+func (d *mayNotDelete) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	if op := txn.Ops[0]; op.Kind == driver.OpDelete && strings.HasSuffix(op.Key, "~left") {
+		d.refused.Add(1)
+		return driver.Result{}, driver.ErrDenied
+	}
+	return d.Driver.Commit(ctx, txn)
+}
+
+// Catches: marks whose deletion is refused, and tried again each second for
+// ever.
+func TestMarksThatMayNotBeDeleted(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		d := &mayNotDelete{Driver: memory.NewDriver(server)}
+		store, err := backend.New(d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		g, err := membership.New(store, "g", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"gone", "here"} {
+			r, err := g.Join(t.Context(), membership.Member{ID: id})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if id == "gone" {
+				if err := r.Leave(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		time.Sleep(time.Hour)
+		if n := d.refused.Load(); n < 2 || n > 60 {
+			t.Errorf("a mark that may not be deleted was tried %d times in an hour", n)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/document"
 )
 
@@ -104,7 +105,7 @@ func (g *Group) save() {
 			g.store.Logger().Warn("membership: the snapshot could not be written", "group", g.name, "file", g.opts.SnapshotFile, "error", err)
 		}
 		failing = err != nil
-		if pause(g.life, saveEvery) != nil {
+		if backend.Sleep(g.life, saveEvery) != nil {
 			return
 		}
 	}

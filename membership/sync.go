@@ -187,7 +187,7 @@ func (g *Group) keepSession() {
 			}
 			without++
 			open = g.store.Session
-			_ = pause(g.life, sessionPause)
+			_ = backend.Sleep(g.life, sessionPause)
 			continue
 		}
 		open, without = g.openSession, 0

@@ -297,7 +297,7 @@ func (m *member) help(ctx context.Context) {
 	m.helpers.Go(func() {
 		select {
 		case <-m.caller.Done():
-			if pause(ctx, leaveTimeout) == nil {
+			if backend.Sleep(ctx, leaveTimeout) == nil {
 				m.stopAll(context.Cause(m.caller)) // though the store may be away
 			}
 		case <-ctx.Done():

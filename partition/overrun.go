@@ -18,7 +18,7 @@ func (s *Slot) nag() (stop func()) {
 	unstarted := context.AfterFunc(s.ctx, func() {
 		defer close(finished)
 		began := time.Now()
-		for first := true; pause(ctx, s.member.opts.DrainTimeout) == nil; first = false {
+		for first := true; backend.Sleep(ctx, s.member.opts.DrainTimeout) == nil; first = false {
 			s.complain(time.Since(began))
 			if first && s.member.opts.EndOnDrainTimeout {
 				close(s.overran)

@@ -227,14 +227,15 @@ func (p *Partition) Owner(key string) (membership.Member, bool) {
 
 // Close ends what the Partition does in the background: Owner stays with the
 // plan that it knows. It does not affect Run. Closing the Store has the same
-// effect.
-func (p *Partition) Close() {
+// effect. Its error is nil.
+func (p *Partition) Close() error {
 	p.mu.Lock()
 	p.followed = true
 	p.end(backend.ErrClosed)
 	p.endClaimant()
 	p.mu.Unlock()
 	p.following.Wait()
+	return nil
 }
 
 // follow begins to follow the plan, and the members, for Owner.

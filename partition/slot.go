@@ -117,7 +117,7 @@ func (s *Slot) own() {
 			break
 		}
 		log.Warn("the body returned before its context ended, and is started again", "times", failures, "error", err)
-		_ = pause(s.ctx, backoff(failures))
+		_ = backend.Sleep(s.ctx, backoff(failures))
 	}
 	log.Debug("slot ends", "cause", context.Cause(s.ctx), "body", err)
 	s.trace.End(context.Cause(s.ctx), err)
@@ -133,16 +133,4 @@ const (
 func backoff(failures int) time.Duration {
 	d := min(backoffBase<<min(failures-1, 16), backoffCap)
 	return d/2 + rand.N(d/2)
-}
-
-// pause waits for d, or until ctx ends, and then returns its cause.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

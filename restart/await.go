@@ -97,7 +97,7 @@ func (w *wait) until(ctx context.Context, i int, c Check) error {
 		case hopeless(err):
 			return err
 		}
-		_ = sleep(ctx, pauses.NextBackOff())
+		_ = backend.Sleep(ctx, pauses.NextBackOff())
 	}
 	return nil
 }

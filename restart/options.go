@@ -31,12 +31,13 @@ type Options struct {
 	// until it has returned; 20 s by default.
 	DrainTimeout time.Duration
 
-	// Close is closed once the work has returned, all at once: the Stores. It
-	// is not if the work overran, or is cut short by a second signal.
+	// Close is closed once the work has returned, one after the other in this
+	// order: a Tally before its Store, the Stores last. It is not closed if the
+	// work overran, or is cut short by a second signal.
 	Close []io.Closer
 
-	// CloseTimeout bounds the closing; 6 s by default, a second more than a
-	// Store takes by its own default.
+	// CloseTimeout bounds the closing of all of Close together (default 6 s, a
+	// second more than a Store takes by its own default).
 	CloseTimeout time.Duration
 
 	// Logger is told when the process drains and why it ended; nil stands for

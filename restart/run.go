@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -140,15 +139,11 @@ func (r *run) close(work context.Context, why string, err error) int {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
-		var all sync.WaitGroup
 		for _, c := range r.Close {
-			all.Go(func() {
-				if err := catch(c.Close); err != nil {
-					r.Logger.Warn("could not close", brief(err)...)
-				}
-			})
+			if err := catch(c.Close); err != nil {
+				r.Logger.Warn("could not close", brief(err)...)
+			}
 		}
-		all.Wait()
 	}()
 	timeout := time.NewTimer(r.CloseTimeout)
 	defer timeout.Stop()

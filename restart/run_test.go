@@ -147,6 +147,17 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// Catches: a Store that is closed while a Tally still flushes to it.
+func TestCloseInOrder(t *testing.T) {
+	var first, second time.Time
+	o := drain(t, restart.Options{Close: []io.Closer{
+		closer{after: 2 * time.Second, at: &first}, closer{after: time.Second, at: &second},
+	}}, time.Second, nil)
+	if o.code != restart.ExitClean || second.Sub(first) != 2*time.Second || o.closed.Sub(second) != time.Second {
+		t.Errorf("closed at %v, %v and %v: %+v", first, second, o.closed, o)
+	}
+}
+
 func TestCloseIsBoundedAndChangesNoCode(t *testing.T) {
 	var at time.Time
 	o := drain(t, restart.Options{Close: []io.Closer{closer{after: time.Minute, at: &at}}, CloseTimeout: 7 * time.Second}, time.Second, nil)

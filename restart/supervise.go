@@ -147,7 +147,7 @@ func Supervise(ctx context.Context, fn func(context.Context) error, policy *Poli
 		pause := pauses.NextBackOff()
 		attrs := []any{"after", now.Sub(began), "pause", pause, "restarts", len(restarts), "budget", p.Budget, "window", p.Window}
 		p.Logger.Warn("restarting", append(attrs, brief(err)...)...)
-		if sleep(ctx, pause) != nil {
+		if backend.Sleep(ctx, pause) != nil {
 			break
 		}
 	}
@@ -164,16 +164,4 @@ func newPauses(base, limit time.Duration) *backoff.ExponentialBackOff {
 	b.MaxElapsedTime = 0 // never stops by itself
 	b.Reset()
 	return b
-}
-
-// sleep waits for d, or until ctx ends, and then returns its cause.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }

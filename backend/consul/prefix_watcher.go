@@ -185,14 +185,7 @@ func (w *prefixWatcher) run(ctx context.Context) {
 			index = next
 			w.stale()
 		}
-		if wait := minInterval - time.Since(started); wait > 0 {
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
+		_ = driver.Sleep(ctx, minInterval-time.Since(started))
 	}
 }
 

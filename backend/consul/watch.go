@@ -83,13 +83,4 @@ func (d *Driver) await(ctx context.Context, target driver.Target, after uint64) 
 var errRecovered = errors.New("asked again after a failure")
 
 // pause waits a random moment.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(rand.N(maxPause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func pause(ctx context.Context) error { return driver.Sleep(ctx, rand.N(maxPause)) }

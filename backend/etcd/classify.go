@@ -9,7 +9,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/backend/driver"
@@ -62,6 +61,10 @@ const deadlineSlack = 50 * time.Millisecond
 // classify wraps err, with which the store answered or did not, as what it is
 // to the caller (C4).
 func (d *Driver) classify(ctx context.Context, err error, f fate) error {
+	var never notSent
+	if errors.As(err, &never) {
+		err, f = never.error, min(f, unsent)
+	}
 	native := rpctypes.Error(err)
 	if sentinel, refused := refusals[rpctypes.ErrorDesc(native)]; refused {
 		return fmt.Errorf("%w: %w", sentinel, native)
@@ -75,7 +78,6 @@ func (d *Driver) classify(ctx context.Context, err error, f fate) error {
 		// sets none that could refuse the reply.
 		return fmt.Errorf("%w: %w", driver.ErrTooLarge, native)
 	}
-	d.nudge()
 	sentinel := driver.ErrUnavailable
 	switch {
 	case f == maybeApplied:
@@ -89,8 +91,10 @@ func (d *Driver) classify(ctx context.Context, err error, f fate) error {
 		cause = context.DeadlineExceeded
 	}
 	switch {
-	case cause == nil && d.conn.GetState() == connectivity.Shutdown:
+	case cause == nil && d.client.Ctx().Err() != nil:
 		cause = fmt.Errorf("%w: the etcd client was closed", driver.ErrClosed)
+	case cause == nil && d.life.Err() != nil:
+		cause = driver.ErrClosed
 	case cause == nil:
 		return fmt.Errorf("%w: %w", sentinel, native)
 	}

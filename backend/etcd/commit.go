@@ -6,8 +6,6 @@ import (
 	"math"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/peer"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -39,14 +37,8 @@ func (d *Driver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, err
 	if len(txn.Ops) == 0 {
 		fate = asked // nothing to apply
 	}
-	var server peer.Peer
-	callCtx, opts, cancel := single(ctx, grpc.Peer(&server))
-	defer cancel()
-	reply, err := d.kv.Txn(callCtx, request, opts...)
-	if err != nil {
-		if server.Addr == nil {
-			fate = unsent
-		}
+	reply := &pb.TxnResponse{}
+	if err := d.servers.propose(ctx, start.term, txnMethod, request, reply); err != nil {
 		err = d.classify(ctx, err, fate)
 		d.loseOn(id, err)
 		return driver.Result{}, fmt.Errorf("etcd commit: %w", err)

@@ -65,6 +65,13 @@ func (f *fakeServer) count(method string) int {
 	return f.calls[method]
 }
 
+// discount takes back the count of one call.
+func (f *fakeServer) discount(method string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls[method]--
+}
+
 // driver returns a driver that talks to the fake.
 func (f *fakeServer) driver(t *testing.T) *Driver {
 	t.Helper()

@@ -16,8 +16,8 @@ const (
 )
 
 // hedged makes a call and, when no answer has come after a fifth of the time
-// that is left, makes it again beside the first, and once more. The client
-// takes its connections in turn, so the next attempt goes to another server;
+// that is left, makes it again beside the first, and once more. The servers are
+// taken in turn, so the next attempt goes to another one;
 // that the first is slow does not lose its answer. The first answer counts,
 // and so does the first refusal; what failed for want of a connection or of a
 // leader is made good by a later attempt. To tell the two apart it needs the

@@ -35,10 +35,8 @@ func (d *Driver) Grant(ctx context.Context, ttl time.Duration) (driver.Lease, er
 	}
 	ctx = requireLeader(ctx)
 	seconds := int64((ttl + time.Second - 1) / time.Second)
-	callCtx, opts, cancel := single(ctx)
-	defer cancel()
-	reply, err := d.lease.LeaseGrant(callCtx, &pb.LeaseGrantRequest{TTL: seconds}, opts...)
-	if err != nil {
+	reply := &pb.LeaseGrantResponse{}
+	if err := d.servers.propose(ctx, d.history.now().term, leaseGrantMethod, &pb.LeaseGrantRequest{TTL: seconds}, reply); err != nil {
 		return nil, fmt.Errorf("etcd grant: %w", d.classify(ctx, err, asked))
 	}
 	if reply.GetError() != "" || reply.GetID() <= 0 {
@@ -101,47 +99,31 @@ func (l *lease) Renew(ctx context.Context) (time.Duration, error) {
 	return time.Duration(reply.GetTTL()) * time.Second, nil
 }
 
-// keepAlive sends one keep-alive on a stream of its own and waits for its
-// reply: with one request to a stream there is no taking one reply for
-// another.
+// keepAlive sends one keep-alive and waits for its reply. The method is a
+// stream, but one message each way is the same on the wire as a unary call. A
+// unary call takes no reply for another's, and goes to any server. Above all
+// the client authenticates for each stream that it opens, and for none of these.
 func (l *lease) keepAlive(ctx context.Context) (*pb.LeaseKeepAliveResponse, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stream, err := l.driver.lease.LeaseKeepAlive(ctx, callOptions...)
-	if err != nil {
-		return nil, err
-	}
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: l.id}); err != nil {
-		// io.EOF: what ended the stream is for Recv to say.
-		if _, recvErr := stream.Recv(); recvErr != nil {
-			err = recvErr
-		}
-		return nil, err
-	}
-	return stream.Recv()
+	reply := &pb.LeaseKeepAliveResponse{}
+	return reply, l.driver.servers.ask(ctx, keepAliveMethod, &pb.LeaseKeepAliveRequest{ID: l.id}, reply)
 }
 
 // term returns the raft term in which a quorum confirmed, after the call, that
 // its leader leads. Asking for the members takes no permission on any key.
 func (d *Driver) term(ctx context.Context) (uint64, error) {
-	ctx, opts, cancel := single(ctx)
-	defer cancel()
-	reply, err := d.cluster.MemberList(ctx, &pb.MemberListRequest{Linearizable: true}, opts...)
-	if err != nil {
-		return 0, err
-	}
-	return reply.GetHeader().GetRaftTerm(), nil
+	reply := &pb.MemberListResponse{}
+	err := d.servers.ask(ctx, memberListMethod, &pb.MemberListRequest{Linearizable: true}, reply)
+	return reply.GetHeader().GetRaftTerm(), err
 }
 
 // Revoke ends the lease. It asks a second and a third server in time, too.
 // Whether or not that succeeds, the driver does not keep the lease any longer.
 func (l *lease) Revoke(ctx context.Context) error {
-	l.driver.forget(l.id)
+	l.driver.forgetLease(l.id)
 	ctx = requireLeader(ctx)
 	_, err := hedged(ctx, func(ctx context.Context) (*pb.LeaseRevokeResponse, error) {
-		ctx, opts, cancel := single(ctx)
-		defer cancel()
-		return l.driver.lease.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: l.id}, opts...)
+		reply := &pb.LeaseRevokeResponse{}
+		return reply, l.driver.servers.ask(ctx, leaseRevokeMethod, &pb.LeaseRevokeRequest{ID: l.id}, reply)
 	})
 	if err != nil {
 		err = l.driver.classify(ctx, err, asked)
@@ -156,10 +138,10 @@ func (l *lease) Revoke(ctx context.Context) error {
 // lose notes that the store said that the lease is gone.
 func (l *lease) lose() {
 	l.once.Do(func() { close(l.lost) })
-	l.driver.forget(l.id)
+	l.driver.forgetLease(l.id)
 }
 
-func (d *Driver) forget(id int64) {
+func (d *Driver) forgetLease(id int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.leases, id)

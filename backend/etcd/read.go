@@ -59,10 +59,8 @@ func (d *Driver) query(ctx context.Context, targets []driver.Target) (snapshot, 
 		txn.Success = append(txn.Success, rangeOp(key, end))
 	}
 	start := d.history.now()
-	ctx, opts, cancel := single(ctx)
-	defer cancel()
-	reply, err := d.kv.Txn(ctx, txn, opts...)
-	if err != nil {
+	reply := &pb.TxnResponse{}
+	if err := d.servers.ask(ctx, txnMethod, txn, reply); err != nil {
 		return snapshot{}, err
 	}
 	s := snapshot{

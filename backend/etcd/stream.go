@@ -8,6 +8,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -23,9 +24,8 @@ const (
 // errSilent is why a stream was given up.
 var errSilent = errors.New("the watch stream fell silent")
 
-// watchHub puts all watches of a driver on one stream. Unlike the client's own
-// watcher it does not resume them: a stream that fails fails its watches, and
-// each begins again with a fresh read, which is right whatever has happened.
+// watchHub puts all watches of a driver on one stream. A stream that fails fails
+// its watches.
 type watchHub struct {
 	driver  *Driver
 	mu      sync.Mutex
@@ -95,15 +95,15 @@ func (s *watchStream) run() {
 	defer helpers.Wait()
 	defer s.cancel(nil)
 	helpers.Go(s.monitor)
-	stream, err := pb.NewWatchClient(s.hub.driver.conn).Watch(s.ctx, callOptions...)
+	stream, err := s.hub.driver.servers.stream(s.ctx, watchMethod)
 	if err != nil {
 		s.end(err)
 		return
 	}
 	helpers.Go(func() { s.send(stream) })
 	for {
-		reply, err := stream.Recv()
-		if err != nil {
+		reply := &pb.WatchResponse{}
+		if err := stream.RecvMsg(reply); err != nil {
 			s.end(err)
 			return
 		}
@@ -113,7 +113,7 @@ func (s *watchStream) run() {
 
 // send sends what is in the outbox. It has a goroutine of its own because Send
 // blocks when a server has stopped reading.
-func (s *watchStream) send(stream pb.Watch_WatchClient) {
+func (s *watchStream) send(stream grpc.ClientStream) {
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -125,7 +125,7 @@ func (s *watchStream) send(stream pb.Watch_WatchClient) {
 		s.outbox = nil
 		s.mu.Unlock()
 		for _, request := range requests {
-			if stream.Send(request) != nil {
+			if stream.SendMsg(request) != nil {
 				return // Recv says why
 			}
 		}
@@ -259,6 +259,7 @@ func (s *watchStream) end(err error) {
 	defer s.mu.Unlock()
 	s.ended = true
 	for _, sub := range s.live {
+		sub.cut = true
 		sub.fail(err)
 	}
 	for _, sub := range s.pending {

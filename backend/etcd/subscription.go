@@ -24,17 +24,18 @@ type subscription struct {
 	id      int64
 	replies []*pb.WatchResponse
 	err     error
+	cut     bool // it failed because its stream did
 	closed  bool
 }
 
 // take returns what came since it was last called, and why the watch failed if
-// it did.
-func (sub *subscription) take() ([]*pb.WatchResponse, error) {
+// it did, and whether that was because its stream did.
+func (sub *subscription) take() (replies []*pb.WatchResponse, cut bool, err error) {
 	sub.stream.mu.Lock()
 	defer sub.stream.mu.Unlock()
-	replies := sub.replies
+	replies = sub.replies
 	sub.replies = nil
-	return replies, sub.err
+	return replies, sub.cut, sub.err
 }
 
 func (sub *subscription) push(reply *pb.WatchResponse) {

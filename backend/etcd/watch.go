@@ -1,8 +1,10 @@
 package etcd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -14,10 +16,17 @@ import (
 )
 
 // Watch reads the target, watches on from the revision of that read, and keeps
-// the state up to date from the events alone. Whatever could make it miss one
-// ends it with an error, so that its caller starts it again with a fresh read:
-// a connection or a leader lost, a stream that fell silent, history compacted
-// away, a store that went back.
+// the state up to date from the events alone.
+//
+// When its stream ends (a connection or a leader lost, a stream that fell
+// silent) it goes on once, on another stream, from the revision that it has
+// seen. That costs no read at the moment when all processes come back together.
+// It reads a few seconds later, at a time of its own: the store may have been
+// restored meanwhile, and have passed that revision since.
+//
+// Whatever else could make it miss an event ends it with an error, so that its
+// caller starts it again with a fresh read: a second stream that fails at once,
+// history compacted away, a store that went back.
 func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	if err := driver.CheckTargets(target); err != nil {
 		return err
@@ -31,6 +40,11 @@ func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([
 // firstRead bounds the read that a watch begins with, and one that it waits for
 // later: no caller does.
 const firstRead = 5 * time.Second
+
+// readAfter: a watch that went on after its stream failed reads so much later,
+// and up to as much again, so that processes that come back together do not
+// read together.
+const readAfter = 2 * time.Second
 
 // first reads what a watch waits for. It asks a second and a third server in
 // time when the first is silent.
@@ -55,26 +69,39 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 	if generation != s.generation {
 		return errWentBack()
 	}
-	w := view{target: target, generation: s.generation, revision: s.revision, entries: s.entries[0]}
+	w := view{target: target, generation: s.generation, revision: s.revision, seen: s.revision, entries: s.entries[0]}
 	changed(driver.CloneEntries(w.entries))
 	sub, err := d.subscribe(target, s.revision+1)
 	if err != nil {
 		return err
 	}
 	defer func() { sub.close() }()
+	var resumed <-chan time.Time // when to read after the watch went on
 	for created := false; ; {
 		select {
 		case <-ctx.Done():
 			return d.classify(ctx, ctx.Err(), asked)
 		case <-wentBack:
 			return errWentBack()
+		case <-resumed:
+			resumed = nil
+			s, err := d.first(ctx, target)
+			switch {
+			case err != nil:
+				return err
+			case s.generation != w.generation:
+				return errWentBack()
+			case w.adopt(s):
+				changed(driver.CloneEntries(w.entries))
+			}
+			continue
 		case <-sub.news:
 		}
-		replies, err := sub.take()
+		replies, cut, err := sub.take()
 		dirty := false
 		for _, reply := range replies {
 			created = true
-			if reply.GetHeader().GetRevision() < s.revision {
+			if reply.GetHeader().GetRevision() < w.revision {
 				// A member that lags behind the read, or a store that went
 				// back to before it and from which no event would come until
 				// it has caught up. A linearizable read tells them apart.
@@ -93,11 +120,20 @@ func (d *Driver) watch(ctx context.Context, target driver.Target, changed func([
 			// The token with which the stream was opened has expired. A new
 			// stream has a new one.
 			sub.close()
-			again, err := d.subscribe(target, s.revision+1)
+			again, err := d.subscribe(target, w.revision+1)
 			if err != nil {
 				return err
 			}
 			sub, created = again, true
+		case cut && created:
+			sub.close()
+			w.revision = w.seen
+			again, err := d.subscribe(target, w.revision+1)
+			if err != nil {
+				return err
+			}
+			sub, created = again, false
+			resumed = time.After(readAfter + rand.N(readAfter))
 		default:
 			return d.classify(ctx, err, asked)
 		}
@@ -128,6 +164,7 @@ type view struct {
 	target     driver.Target
 	generation uint64
 	revision   int64          // what is older is in entries already
+	seen       int64          // the highest revision that has been applied
 	entries    []driver.Entry // sorted by key
 }
 
@@ -139,6 +176,7 @@ func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 			continue
 		}
 		changed = true
+		v.seen = max(v.seen, event.Kv.ModRevision)
 		at, there := slices.BinarySearchFunc(v.entries, key, func(e driver.Entry, key string) int { return strings.Compare(e.Key, key) })
 		switch {
 		case event.Type == mvccpb.DELETE && there:
@@ -150,5 +188,15 @@ func (v *view) apply(events []*mvccpb.Event) (changed bool) {
 			v.entries = slices.Insert(v.entries, at, entry(event.Kv, v.generation))
 		}
 	}
+	return changed
+}
+
+// adopt takes over a read, and reports whether it differs. Events from before it
+// may still come.
+func (v *view) adopt(s snapshot) (changed bool) {
+	changed = !slices.EqualFunc(v.entries, s.entries[0], func(a, b driver.Entry) bool {
+		return a.Key == b.Key && a.Version == b.Version && a.Lease == b.Lease && bytes.Equal(a.Value, b.Value)
+	})
+	v.entries, v.revision, v.seen = s.entries[0], s.revision, s.revision
 	return changed
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-zookeeper/zk"
 )
@@ -25,6 +26,7 @@ type forest struct {
 	data  map[string]string
 
 	silent bool     // it tells nothing
+	slow   bool     // it takes its time between the events of a commit
 	late   bool     // it tells only when told to, in order
 	untold []func() // what it has not told
 }
@@ -62,7 +64,10 @@ func (fo *forest) within(make func(*change)) {
 	case fo.late:
 		fo.untold = append(fo.untold, c.events...)
 	default:
-		for _, tell := range c.events {
+		for i, tell := range c.events {
+			if i > 0 && fo.slow {
+				time.Sleep(2 * time.Millisecond) // the client may act on the first
+			}
 			tell()
 		}
 	}

@@ -216,14 +216,7 @@ func (l *lease) end(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: ending session %s: %w: %w", driver.ErrUnavailable, l.id, context.Cause(ctx), err)
 		}
-		if pause := l.d.pause(attempt + 1); pause > 0 {
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
+		_ = driver.Sleep(ctx, l.d.pause(attempt+1))
 	}
 }
 

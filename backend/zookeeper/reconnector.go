@@ -121,12 +121,7 @@ func (n *reconnector) connect() (lost func()) {
 	for attempt := 0; ; attempt++ {
 		if pause := n.pause(attempt); pause > 0 {
 			n.mu.Unlock()
-			timer := time.NewTimer(pause)
-			select {
-			case <-timer.C:
-			case <-n.d.life.Done():
-				timer.Stop()
-			}
+			_ = driver.Sleep(n.d.life, pause)
 			n.mu.Lock()
 		}
 		if n.d.life.Err() != nil || n.over != nil || attempt > 0 && n.waiters == 0 && !time.Now().Before(n.kept) {

@@ -373,12 +373,5 @@ func (w *leafWatch) look(ctx context.Context, generation uint64, first ...reques
 // breathe pauses so that several changes are read together. The pause grows with
 // times.
 func breathe(ctx context.Context, times int) error {
-	timer := time.NewTimer(min(time.Millisecond<<min(times-1, 10), time.Second))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return driver.Sleep(ctx, min(time.Millisecond<<min(times-1, 10), time.Second))
 }

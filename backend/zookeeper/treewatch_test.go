@@ -131,6 +131,7 @@ func TestWatchShowsWholeCommits(t *testing.T) {
 	w := watchOf(t, d, driver.Dir("dir"))
 	w.await("[0=v]")
 	for i := range 300 {
+		fo.slow = i%10 == 0
 		fo.commit(func(c *change) { c.remove(fmt.Sprint("/dir/", i)); c.set(fmt.Sprint("/dir/", i+1), "=v") })
 		if i%7 == 0 {
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)

@@ -64,9 +64,7 @@ func (w *worker) stop() {
 }
 
 func (w *worker) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	return errors.Join(w.tally.Close(ctx), w.group.Close(), w.store.Close())
+	return errors.Join(w.tally.Close(), w.group.Close(), w.store.Close())
 }
 
 // share runs slots, each of which takes a moment to finish what it has begun.

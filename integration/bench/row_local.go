@@ -150,9 +150,9 @@ func newHot(ctx context.Context, store *backend.Store) (h *hot, err error) {
 	h.end = func() {
 		cancel()
 		<-ended
-		h.part.Close()
-		h.seq.Close()
-		_ = h.tally.Close(ctx)
+		_ = h.part.Close()
+		_ = h.seq.Close()
+		_ = h.tally.Close()
 		_ = h.lead.Resign(ctx)
 	}
 	for deadline := time.Now().Add(10 * time.Second); h.owner() != nil; {

@@ -334,7 +334,7 @@ func (c *client) tally(ctx context.Context) error {
 	began := harness.Now()
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := t.Close(bound); err != nil {
+	if err := errors.Join(t.Flush(bound), t.Close()); err != nil {
 		return fmt.Errorf("Tally.Close: %w", err)
 	}
 	c.j.write(flushed, shared, 0, sum.Load(), began)

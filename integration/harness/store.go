@@ -167,10 +167,7 @@ func ZooKeeper(tick time.Duration) Store {
 }
 
 func connectEtcd(dial dialer, addrs []string) (driver.Driver, func() error, error) {
-	config := clientv3.Config{
-		Endpoints: addrs, Logger: zap.NewNop(),
-		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 2 * time.Second, // as the adapter's documentation says
-	}
+	config := clientv3.Config{Endpoints: addrs, Logger: zap.NewNop()}
 	if dial != nil {
 		config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 			return dial(ctx, "tcp", addr)

@@ -231,7 +231,7 @@ func tally(t *testing.T, env *drivertest.Env) {
 	}
 	flushed := make(chan error)
 	go func() { flushed <- a.Flush(patient(t)) }()
-	if err := b.Close(patient(t)); err != nil {
+	if err := errors.Join(b.Flush(patient(t)), b.Close()); err != nil {
 		t.Error(err)
 	}
 	env.Heal(t, p.driver)
@@ -239,7 +239,7 @@ func tally(t *testing.T, env *drivertest.Env) {
 		t.Error(err)
 	}
 	total(t, b, 2200)
-	if err := a.Close(patient(t)); err != nil {
+	if err := errors.Join(a.Flush(patient(t)), a.Close()); err != nil {
 		t.Error(err)
 	}
 	total(t, b, 2200)

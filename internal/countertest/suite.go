@@ -97,7 +97,7 @@ func (p *process) sequence(t testing.TB) *counter.Sequence {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -107,11 +107,7 @@ func (p *process) tally(t testing.TB) *counter.Tally {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ended, end := context.WithCancel(context.Background())
-		end()
-		_ = tally.Close(ended)
-	})
+	t.Cleanup(func() { _ = tally.Close() })
 	return tally
 }
 

@@ -127,11 +127,11 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	_, err = s.Next(ctx)
 	must(err)
-	s.Close()
+	must(s.Close())
 	tally, err := counter.NewTally(store, name, nil)
 	must(err)
 	tally.Add(1)
-	must(tally.Close(ctx))
+	must(tally.Close())
 
 	e, err := election.New(store, name, &election.Options{Meta: map[string]string{"a": "b"}})
 	must(err)

@@ -140,8 +140,8 @@ func outages(t *testing.T, name string, seen *retried) {
 		func() error { return checkpoint.Save(ctx, 1) },
 		func() error { return member.Leave(ctx) },
 	)
-	sequence.Close()
-	must(t, tally.Close(ctx))
+	must(t, sequence.Close())
+	must(t, tally.Close())
 	must(t, group.Close())
 }
 

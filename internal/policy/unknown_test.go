@@ -42,13 +42,13 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 		tally, err := counter.NewTally(p.Store, "a", nil)
 		must(t, err)
 		tally.Add(1)
-		t.Cleanup(func() { _ = tally.Close(context.Background()) })
+		t.Cleanup(func() { _ = tally.Close() })
 		return tally.Flush
 	},
 	"sequence": func(t *testing.T, p *process) func(context.Context) error {
 		s, err := counter.NewSequence(p.Store, "a", nil)
 		must(t, err)
-		t.Cleanup(s.Close)
+		t.Cleanup(func() { _ = s.Close() })
 		return func(ctx context.Context) error {
 			_, err := s.Next(ctx)
 			return err

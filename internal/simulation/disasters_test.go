@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/quorate/quorate/backend/faults"
@@ -134,11 +135,9 @@ func (p *process) crash() {
 		time.Sleep(maxLate + ttl)
 		p.stop()
 		p.work.Wait()
-		p.sequence.Close()
-		ended, end := context.WithCancel(context.Background())
-		end()
-		_ = p.tally.Close(ended)
-		p.part.Close()
+		_ = p.sequence.Close()
+		_ = p.tally.Close()
+		_ = p.part.Close()
 		_ = p.store.Close()
 	})
 }
@@ -149,11 +148,13 @@ func (p *process) leave() {
 	p.stop()
 	p.s.ending.Go(func() {
 		p.work.Wait()
-		p.sequence.Close()
+		_ = p.sequence.Close()
 		closing, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		_ = p.flushes(closing, "closed its tally with", p.tally.Close)
-		p.part.Close()
+		_ = p.flushes(closing, "closed its tally with", func(ctx context.Context) error {
+			return errors.Join(p.tally.Flush(ctx), p.tally.Close())
+		})
+		_ = p.part.Close()
 		if err := p.store.Close(); err != nil && p.s.quiet.Load() {
 			p.s.t.Errorf("Close of %s: %v", p.id, err)
 		}

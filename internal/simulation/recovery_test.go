@@ -248,7 +248,7 @@ func (s *simulation) asks() {
 	if total, err := tally.Total(s.t.Context()); err != nil || total != s.tallied.total() {
 		s.t.Errorf("Total = %d, %v, the store has %d", total, err, s.tallied.total())
 	}
-	if err := tally.Close(s.t.Context()); err != nil {
+	if err := tally.Close(); err != nil {
 		s.t.Errorf("Close of a Tally: %v", err)
 	}
 }

@@ -85,11 +85,7 @@ func set(ttl time.Duration, name string, slots int, ids ...string) (_ *scene, er
 			Process: id, Elections: []*election.Election{e}, Groups: []*membership.Group{group},
 			Partitions: []*partition.Partition{work}, Counters: []*counter.Counter{number}, Tallies: []*counter.Tally{tally},
 		}
-		s.end = append(s.end, func() error {
-			over, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			return tally.Close(over)
-		})
+		s.end = append(s.end, tally.Close)
 	}
 	page, err := debug.Handler(first, &options)
 	if err != nil {

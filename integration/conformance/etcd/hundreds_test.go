@@ -10,6 +10,6 @@ import (
 func TestHundredsEtcd(t *testing.T) {
 	rig := startEtcd(t, cluster.EtcdConfig{})
 	p, q := rig.peer(t), rig.peer(t)
-	// One to each server, and the adapter's own to each: there is no limit.
+	// The adapter's own to each server, and the client's once it is used.
 	conformance.Hundreds(t, p.driver, q.driver, 6, func() int { return p.proxies.Stats().Connections })
 }

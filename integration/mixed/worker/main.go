@@ -94,8 +94,7 @@ func run() (err error) {
 	all.Wait()
 	ending, end := context.WithTimeout(context.Background(), 10*time.Second)
 	defer end()
-	w.ids.Close()
-	err = errors.Join(w.tally.Close(ending), w.store.Close(), client.Close())
+	err = errors.Join(w.ids.Close(), w.tally.Flush(ending), w.tally.Close(), w.store.Close(), client.Close())
 	if cause := context.Cause(ctx); !errors.Is(cause, errTold) {
 		err = errors.Join(cause, err)
 	}
