@@ -198,6 +198,22 @@ func TestAHandOverReadsNothing(t *testing.T) {
 	})
 }
 
+// slow is a driver whose calls take a millisecond each way, so that those of a
+// crowd overlap.
+type slow struct{ driver.Driver }
+
+func (d slow) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
+	time.Sleep(time.Millisecond)
+	defer time.Sleep(time.Millisecond)
+	return d.Driver.Read(ctx, targets...)
+}
+
+func (d slow) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	time.Sleep(time.Millisecond)
+	defer time.Sleep(time.Millisecond)
+	return d.Driver.Commit(ctx, txn)
+}
+
 // TestACrowdJoins: many candidates join an election at once that was never
 // held, or whose office is free. None of them makes more than a few requests.
 func TestACrowdJoins(t *testing.T) {
@@ -214,13 +230,14 @@ func TestACrowdJoins(t *testing.T) {
 			for range 200 {
 				d := memory.NewDriver(server)
 				drivers = append(drivers, d)
-				e := candidate(t, over(t, d), nil)
+				e := candidate(t, over(t, slow{d}), nil)
 				ended.Go(func() {
 					if lead, err := e.Campaign(ctx); err == nil {
 						won <- lead
 					}
 				})
 			}
+			time.Sleep(time.Second)
 			synctest.Wait()
 			marks := 0
 			for _, e := range server.Entries() {
