@@ -19,7 +19,7 @@ const (
 type step int
 
 const (
-	raise       step = iota + 1 // create a mark with the highest number known
+	raise       step = iota + 1 // create a mark with the highest number known, at least 1
 	dropMarks                   // delete the lowest of too many marks
 	clearStray                  // clear a leader key of an earlier campaign
 	settleDoubt                 // replace the marks that a take in doubt names
@@ -54,10 +54,8 @@ func decide(p *position, r *round) (step, backend.Entry) {
 	leader := &r.leader
 	own := leader.exists && leader.entry.Lease == p.session
 	switch {
-	case r.number() == 0, p.highest.Number > r.number():
+	case p.highest.Number > r.number():
 		return raise, none
-	case len(r.marks) > maxMarks:
-		return dropMarks, none
 	case own && leader.doc.Nonce != p.nonce && p.mine(leader.doc.Nonce):
 		return clearStray, none
 	case own && leader.doc.Nonce == p.nonce:
@@ -73,14 +71,22 @@ func decide(p *position, r *round) (step, backend.Entry) {
 		return settleDoubt, none
 	case place < 0 && p.state == waiting:
 		return startAnew, none
-	case place < 0 && p.state == arriving && len(r.queue) == 0 && !leader.exists && (!p.strict || r.clean()):
+	case place < 0 && p.state == arriving && len(r.queue) == 0 && !leader.exists && takeable(&r.view) && (!p.strict || r.clean()):
 		return takeAtOnce, none
 	case place < 0:
 		return join, none
 	case place > 0:
 		return waitBehind, r.queue[place-1]
+	case r.number() == 0: // only the head creates the first mark, or a crowd would create one each
+		return raise, none
 	case leader.exists:
 		return waitAtHead, none
+	case !takeable(&r.view):
+		return dropMarks, none
 	}
 	return takeInTurn, none
 }
+
+// takeable reports whether one commit can delete all marks, and names at least
+// one.
+func takeable(v *view) bool { return v.number() > 0 && len(v.marks) <= maxMarks }

@@ -17,6 +17,10 @@ func TestDecide(t *testing.T) {
 	leader := func(number uint64, nonce, lease string) leaderKey {
 		return leaderKey{exists: true, entry: backend.Entry{Lease: lease}, doc: leaderDocument{tenure: tenure{number, nonce}}}
 	}
+	many := marks(3, true)
+	for len(many) <= maxMarks {
+		many = append(many, marks(1, true)...)
+	}
 	mine := tenure{4, "i-2"}
 	own := []mark{{markName: markName{tenure: mine}}}
 	for _, c := range []struct {
@@ -25,12 +29,15 @@ func TestDecide(t *testing.T) {
 		want  step
 	}{
 		{"free, nobody waits", func(*position, *round) {}, takeAtOnce},
-		{"no mark", func(_ *position, r *round) { r.marks = nil }, raise},
+		{"no mark", func(p *position, r *round) { r.marks, p.highest = nil, tenure{} }, join},
+		{"no mark, at the head", func(p *position, r *round) {
+			p.state, r.queue, r.marks, p.highest = waiting, []backend.Entry{entry("i-2")}, nil, tenure{}
+		}, raise},
+		{"no mark, but a term is remembered", func(_ *position, r *round) { r.marks = nil }, raise},
 		{"a higher term is remembered", func(p *position, _ *round) { p.highest.Number = 4 }, raise},
-		{"too many marks", func(_ *position, r *round) {
-			for len(r.marks) <= maxMarks {
-				r.marks = append(r.marks, marks(1, true)...)
-			}
+		{"too many marks", func(_ *position, r *round) { r.marks = many }, join},
+		{"too many marks, at the head", func(p *position, r *round) {
+			p.state, r.queue, r.marks = waiting, []backend.Entry{entry("i-2")}, many
 		}, dropMarks},
 		{"an earlier campaign leads", func(_ *position, r *round) { r.leader = leader(3, "i-1", "s") }, clearStray},
 		{"an earlier session leads", func(_ *position, r *round) { r.leader = leader(3, "i-1", "other") }, join},

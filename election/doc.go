@@ -54,7 +54,7 @@
 // # Costs
 //
 // All elections of a Store share its session. A free office is taken by one
-// read and one commit; the first tenure ever takes one more of each. A
+// read and one commit; the first tenure ever takes two more of each. A
 // hand-over takes the resignation, one notification and one commit, whatever
 // the number that wait. A waiting candidate watches one key and has two
 // goroutines, its caller's included. After a campaign or a leadership there is

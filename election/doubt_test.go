@@ -197,3 +197,66 @@ func TestAHandOverReadsNothing(t *testing.T) {
 		resign(t, <-won)
 	})
 }
+
+// slow is a driver whose calls take a millisecond each way, so that those of a
+// crowd overlap.
+type slow struct{ driver.Driver }
+
+func (d slow) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
+	time.Sleep(time.Millisecond)
+	defer time.Sleep(time.Millisecond)
+	return d.Driver.Read(ctx, targets...)
+}
+
+func (d slow) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	time.Sleep(time.Millisecond)
+	defer time.Sleep(time.Millisecond)
+	return d.Driver.Commit(ctx, txn)
+}
+
+// TestACrowdJoins: many candidates join an election at once that was never
+// held, or whose office is free. None of them makes more than a few requests.
+func TestACrowdJoins(t *testing.T) {
+	for _, held := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			server := memory.NewServer()
+			if held {
+				resign(t, campaign(t, candidate(t, open(t, server), nil)))
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			won := make(chan *election.Leadership, 1)
+			var drivers []*memory.Driver
+			var ended sync.WaitGroup
+			for range 200 {
+				d := memory.NewDriver(server)
+				drivers = append(drivers, d)
+				e := candidate(t, over(t, slow{d}), nil)
+				ended.Go(func() {
+					if lead, err := e.Campaign(ctx); err == nil {
+						won <- lead
+					}
+				})
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			marks := 0
+			for _, e := range server.Entries() {
+				if strings.Contains(e.Key, "~") {
+					marks++
+				}
+			}
+			if marks != 2 {
+				t.Errorf("held before %t: %d marks, want those of the leader", held, marks)
+			}
+			for i, d := range drivers {
+				if s := d.Stats(); s.Reads+s.Commits > 8 {
+					t.Errorf("held before %t: candidate %d made %d reads and %d commits", held, i, s.Reads, s.Commits)
+				}
+			}
+			lead := <-won
+			cancel()
+			ended.Wait()
+			resign(t, lead)
+		})
+	}
+}

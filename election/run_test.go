@@ -322,7 +322,7 @@ func TestStoredDocuments(t *testing.T) {
 		base := "quorate/election/a%2Fb/"
 		want := map[string]string{
 			base + "queue/" + next:                `{"format":2,"holder":"next"}`,
-			base + "tenure/leader":                `{"format":2,"number":2,"nonce":"` + nonce + `","holder":"me","meta":{"k":"v"},"in_turn":false}`,
+			base + "tenure/leader":                `{"format":2,"number":2,"nonce":"` + nonce + `","holder":"me","meta":{"k":"v"},"in_turn":true}`,
 			base + "tenure/2~" + nonce:            `{"format":2,"holder":"me","ttl_ms":10000,"clean":false}`,
 			base + "tenure/2~" + nonce + ".spare": `{"format":2,"holder":"me","ttl_ms":10000,"clean":false}`,
 		}

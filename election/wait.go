@@ -86,6 +86,8 @@ func (c *candidate) watchTenure(ctx context.Context, before string) (*view, erro
 		switch stale := v.generation() != c.version.Generation; {
 		case v.number() == 0, c.highestSeen().Number > v.number(), v.leader.of(c.nonce, c.session):
 			return nil, nil
+		case !v.leader.exists && !takeable(&v):
+			return nil, nil
 		case !v.leader.exists && !stale:
 			return &v, nil
 		case stale:

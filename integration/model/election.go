@@ -4,14 +4,14 @@ package model
 // election_store.go the store, election_candidate.go the steps of a candidate,
 // election_decide.go its decisions, and election_faults.go the faults.
 //
-//	elStart, elRead, elRead2   election/campaign.go round: the queue, then tenure/
-//	decide, campaigns          election/campaign.go decide
-//	elAhead, elHead            election/wait.go waitBehind, waitForOffice
-//	sendTake, lead             election/take.go take, leadership.go lead
-//	clears, giveUp             election/cleanup.go: leave, replace, secure, clear
-//	stands, sendRelease        election/upkeep.go compare, resign.go release
-//	collect                    election/cleanup.go strays, backend/orphans.go
-//	elPause, pauses            election/wait.go pause; upkeep.go confirmRegularly (Strict)
+//	elStart, elRead, elRead2   election/view.go read: the queue, then tenure/
+//	campaigns, inQueue         election/decide.go decide, campaign.go do
+//	elAhead, elHead            election/wait.go waitBehind, waitAtHead
+//	sendTake, lead, replace    election/take.go take, replaceMarks; leadership.go lead
+//	clears, clear              election/cleanup.go settle, clear
+//	stands, sendRelease        election/upkeep.go compare; resign.go giveUpInOrder
+//	collect                    election/cleanup.go claim; backend/orphans.go
+//	elPause, pauses            election/take.go takeFromQueue; upkeep.go confirmRegularly (Strict)
 //	arrive, holds, apply       backend/driver Commit: all conditions, then all operations
 //
 // The model has more than the package: seats (a semaphore is an election with n

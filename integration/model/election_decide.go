@@ -42,10 +42,8 @@ func (m *election) decide(s *elState, w int) {
 func (m *election) campaigns(s *elState, w int) {
 	c, who := &s.C[w], uint8(w)+1
 	for i := range m.seats {
-		st := &s.Store.Seats[i]
-		base := st.Marks[0] == elMark{} && !m.noBase
-		if base || c.Seen[i].Number > st.Marks[0].Number && !m.noRaise {
-			m.marksUp(s, w, uint8(i), max(c.Seen[i].Number, 1), 1)
+		if c.Seen[i].Number > s.Store.Seats[i].Marks[0].Number && !m.noRaise {
+			m.marksUp(s, w, uint8(i), c.Seen[i].Number, 1)
 			return
 		}
 	}
@@ -90,7 +88,7 @@ func (m *election) express(s *elState, w int) {
 	if !c.Tried && (c.Queue[0] == elEntry{} || m.expressBlindly) {
 		for i := range m.seats {
 			st := &s.Store.Seats[i]
-			if (st.Leader == elLeader{}) && (!m.strict || m.noPause || m.clean(st.Marks)) {
+			if (st.Leader == elLeader{}) && (st.Marks[0] != elMark{} || m.noBase) && (!m.strict || m.noPause || m.clean(st.Marks)) {
 				c.Tried = true
 				m.sendTake(s, w, uint8(i), st.Marks, false)
 				return
@@ -106,6 +104,12 @@ func (m *election) inQueue(s *elState, w, place int) {
 	c := &s.C[w]
 	me := elName{uint8(w) + 1, c.Nonce}
 	ahead, behind := m.ahead(c.Queue, place)
+	for i := range m.seats {
+		if (s.Store.Seats[i].Marks[0] == elMark{}) && !behind && !m.noBase { // only the head creates the first mark
+			m.marksUp(s, w, uint8(i), 1, 1)
+			return
+		}
+	}
 	for i := range m.seats {
 		st := &s.Store.Seats[i]
 		named := st.named()
