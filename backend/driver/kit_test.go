@@ -136,7 +136,7 @@ func TestRefused(t *testing.T) {
 
 func TestContextErrors(t *testing.T) {
 	native := errors.New("native")
-	if driver.NotSent(t.Context()) != nil || driver.Ended(t.Context(), native) != native || driver.Ended(t.Context(), nil) != nil {
+	if driver.NotSent(t.Context()) != nil || !errors.Is(driver.Ended(t.Context(), native), native) || driver.Ended(t.Context(), nil) != nil {
 		t.Error("an error though the context lives")
 	}
 	ctx, cancel := context.WithCancel(t.Context())

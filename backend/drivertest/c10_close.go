@@ -109,7 +109,7 @@ func (s *suite) closeInTime(d driver.Driver) {
 	defer cancel()
 	start := time.Now()
 	done := make(chan error, 1)
-	go func() { done <- s.close(d, ctx) }()
+	go func() { done <- s.close(ctx, d) }()
 	select {
 	case err := <-done:
 		if took := time.Since(start); took > deadline+promptly {

@@ -35,7 +35,7 @@ type suite struct {
 }
 
 // close closes a driver once.
-func (s *suite) close(d driver.Driver, ctx context.Context) error {
+func (s *suite) close(ctx context.Context, d driver.Driver) error {
 	s.mu.Lock()
 	closed := s.closed[d]
 	if s.closed == nil {
@@ -59,7 +59,7 @@ func (s *suite) open() driver.Driver {
 		closed := make(chan struct{})
 		go func() {
 			defer close(closed)
-			_ = s.close(d, ctx) // what it may return is checked by C10
+			_ = s.close(ctx, d) // what it may return is checked by C10
 		}()
 		select {
 		case <-closed:
