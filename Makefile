@@ -98,13 +98,20 @@ servers: ## install or build the servers that the tests start (cached outside th
 tour: ## the tour: one leader over a real etcd server, killed and succeeded
 	$(GO) run -C examples ./tour
 
+# A measurement takes one store at a time.
+STORES = $(or $(STORE),etcd consul zookeeper)
+
 .PHONY: overlap
-overlap: servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours
-	QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run '^TestOverlap' -v -count=1 -p 1 -parallel 12 -timeout 60m ./overlap
+overlap: servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours; STORE=, ROUNDS=
+	for store in $(STORES); do \
+		QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run "^TestOverlap$$/^$$store$$" -v -count=1 -parallel 12 -timeout 60m ./overlap; \
+	done
 
 .PHONY: storefaults
-storefaults: servers ## the same under faults of the store itself
-	QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run '^TestStoreFaults' -v -count=1 -p 1 -timeout 120m ./overlap
+storefaults: servers ## the same under faults of the store itself; STORE=, ROUNDS=
+	for store in $(STORES); do \
+		QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run "^TestStoreFaults$$/^$$store$$" -v -count=1 -timeout 120m ./overlap; \
+	done
 
 # One store, or all of them: STORE=etcd.
 FAULTS = -run '^TestFaults$$/^$(or $(STORE),.*)$$' -v -count=1 -parallel 1 ./faults

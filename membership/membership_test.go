@@ -173,9 +173,11 @@ func (vs *views) want(t *testing.T, when, want string) {
 func TestJoinUpdateLeave(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		a, b := start(t, server, nil), start(t, server, nil)
+		b.driver.Silence()
 		if v := b.group.View(); v.Synced || !v.Stale || len(v.Members) != 0 {
 			t.Errorf("before the first read the view is %+v", v)
 		}
+		b.driver.Heal()
 		b.synced()
 		seen := b.watch()
 		r := a.join("a")
