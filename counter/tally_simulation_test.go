@@ -164,8 +164,8 @@ func (s *tallySimulation) call(ctx context.Context, p *tallyProcess, random *ran
 		bit := uint64(1) << s.bits
 		s.bits++
 		p.added |= bit
+		p.tally.Add(int64(bit)) // no I/O; under the lock, so that no Flush comes between
 		s.mu.Unlock()
-		p.tally.Add(int64(bit))
 	}
 }
 

@@ -89,7 +89,10 @@ func ofStatus(status api.StatusError, unknown error) error {
 	case http.StatusConflict:
 		return ofConflict(status, unknown)
 	case http.StatusTooManyRequests:
-		return driver.ErrOverloaded // its rates, and http_max_conns_per_client
+		if strings.Contains(status.Body, tooManyConnections) {
+			return driver.ErrUnavailable
+		}
+		return driver.ErrOverloaded
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return driver.ErrUnavailable // turned away at the door
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
@@ -122,6 +125,12 @@ const unknownToken = "ACL not found"
 func says(words string, texts []string) bool {
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(words, text) })
 }
+
+// tooManyConnections is in the refusal of a connection beyond
+// http_max_conns_per_client. That limit counts connections, whoever holds them. A
+// driver holds a bounded number and keeps them, so fewer requests would not help,
+// and the rate that they had left would delay the return.
+const tooManyConnections = "too many concurrent connections"
 
 // overloaded reports whether err, as the client returned it, is a refusal for
 // load.

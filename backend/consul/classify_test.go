@@ -65,7 +65,7 @@ func TestClassify(t *testing.T) {
 		{"bad request", status(400, "Failed to parse body: unexpected EOF"), driver.ErrInvalid},
 		{"too large", status(413, "Request body(600000 bytes) too large, max size: 524288 bytes."), driver.ErrTooLarge},
 		{"too many", status(413, "Transaction contains too many operations (129 > 128)"), driver.ErrTooLarge},
-		{"too many connections", status(429, "Your IP is issuing too many concurrent connections, please rate limit your calls"), driver.ErrOverloaded},
+		{"too many connections", status(429, "Your IP is issuing too many concurrent connections, please rate limit your calls"), driver.ErrUnavailable},
 		{"rate limit", status(429, "rate limit exceeded, try again later or against a different server"), driver.ErrOverloaded},
 		{"rate limit, as an inner error", status(500, "rpc error making call: rate limit exceeded, try again later or against a different server"), driver.ErrOverloaded},
 		{"agent's rate limit", status(429, "RPC rate limit exceeded"), driver.ErrOverloaded},
