@@ -22,18 +22,22 @@ ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/p
 BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
+# COMPILE vets and compiles a module with its tests, so that no test shares the
+# processors with a compiler. The tests below do not vet again.
+COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps -export -f '' ./...
 # UNIT tests the module in a directory, without a server of its own. ALONE tests
 # it at the versions that it requires, without the race detector: a lower version
 # of another module brings no race of ours.
-UNIT = $(GO) test -C $(1) -race -count=1 -timeout 10m
-ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -count=1 -timeout 20m
+UNIT = $(GO) test -C $(1) -race -vet=off -count=1 -timeout 10m
+ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -vet=off -count=1 -timeout 20m
+LOWEST = -modfile=lowest.mod -mod=mod
 # All seeds of the simulations, of which the race detector gets a twentieth.
-SEEDS = $(GO) test -count=1 -timeout 10m -run ^Test(Tally)?Simulation$$ \
+SEEDS = $(GO) test -vet=off -count=1 -timeout 10m -run ^Test(Tally)?Simulation$$ \
 	./election ./membership ./counter ./restart ./partition ./internal/simulation
 # REAL tests on real servers: so many packages at a time, each with the stores
 # side by side. TIMED are the packages that measure how soon things recover:
 # nothing runs beside them.
-REAL = $(GO) test -C integration -race -count=1 -parallel 12 -timeout 40m
+REAL = $(GO) test -C integration -race -vet=off -count=1 -parallel 12 -timeout 40m
 TIMED := ./faults ./modes
 TESTED = $(patsubst integration/%/,./%,$(sort $(dir $(wildcard integration/*/*_test.go integration/*/*/*_test.go))))
 # The longest come first.
@@ -67,12 +71,15 @@ help: ## list the targets
 .PHONY: test
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
 	bin/rehearsal -pack -use
+	@echo "# compile all modules with their tests"
+	@$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration,$(call COMPILE,$(m)) && ):; export GOWORK=off; $(call COMPILE,tools)
+	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -test -deps -export -f '' ./conformance/...
 	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		"$(REAL) -p 3 $(UNTIMED)" \
 		-- \
 		$(foreach m,$(EXAMPLES),"$(call UNIT,$(m)) ./...") \
-		"$$alone $(call ALONE,integration) -modfile=lowest.mod -mod=mod -p 3 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
+		"$$alone $(call ALONE,integration) $(LOWEST) -p 3 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
 		-- \
 		"$(BESIDE) $(call UNIT,.) ./..." \
 		'$(BESIDE) $(SEEDS)' \
