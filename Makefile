@@ -10,12 +10,17 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 GO ?= go
-# How many rounds `overlap`, `storefaults` and `bench` run, and which stores and
-# rows `bench` measures.
+# How many rounds `overlap`, `storefaults`, `faults` and `bench` run, on which
+# store, and which rows `bench` measures.
 ROUNDS ?=
 STORE ?=
 ROW ?=
 ROWS ?=
+# KNOWN is STORE, or all of the stores given. A STORE that is none of them would
+# match no test, which go test calls a success.
+KNOWN = $(if $(filter-out $(1),$(STORE)),$(error STORE=$(STORE) is none of: $(1)),$(or $(STORE),$(1)))
+STORES = $(call KNOWN,etcd consul zookeeper)
+CONFORMING = $(call KNOWN,etcd consul zookeeper postgres)
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
 ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/postgres)
@@ -31,23 +36,26 @@ COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps 
 UNIT = $(GO) test -C $(1) -race -vet=off -count=1 -timeout 10m
 ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -vet=off -count=1 -timeout 20m
 LOWEST = -modfile=lowest.mod -mod=mod
-# All seeds of the simulations, of which the race detector gets a twentieth.
-SEEDS = $(GO) test -vet=off -count=1 -timeout 10m -run ^Test(Tally)?Simulation$$ \
-	./election ./membership ./counter ./restart ./partition ./internal/simulation
+# All seeds of the simulations, of which the race detector gets a twentieth. The
+# simulations are the tests that call seeds.Run, which has their names end so.
+SIMULATED = $(or $(patsubst %/,./%,$(sort $(dir $(shell git grep --untracked -lwF seeds.Run -- '*_test.go')))),$(error no package runs simulations))
+SEEDS = $(GO) test -vet=off -count=1 -timeout 10m -run Simulation$$ $(SIMULATED)
 # REAL tests on real servers: so many packages at a time, each with the stores
-# side by side. TIMED are the packages that measure how soon things recover:
-# nothing runs beside them.
+# side by side. TIMED are the packages that measure how soon things recover: no
+# other package runs beside them; their stores do.
 REAL = $(GO) test -C integration -race -vet=off -count=1 -parallel 12 -timeout 40m
 TIMED := ./faults ./modes
 TESTED = $(patsubst integration/%/,./%,$(sort $(dir $(wildcard integration/*/*_test.go integration/*/*/*_test.go))))
 # The longest come first.
-UNTIMED = $(filter ./conformance/%,$(TESTED)) $(filter-out ./conformance/% $(TIMED),$(TESTED))
+LONGEST := ./conformance/% ./overlap ./membership ./checkpoints
+UNTIMED = $(foreach p,$(LONGEST),$(filter $(p),$(TESTED))) $(filter-out $(LONGEST) $(TIMED),$(TESTED))
 # BESIDE runs a command in the time that the ones beside it leave.
 BESIDE := nice -n 10
 
-# Servers keep their data in memory where there is room: tests end servers, never
-# the machine, and what a process wrote outlives it either way. Whatever measures
-# a store (bench, faults) leaves them on the disk.
+# The servers of these targets keep their data in memory where there is room: tests
+# end servers, never the machine, and what a process wrote outlives it either way.
+# Those of all other targets (bench, faults, ...) keep it on the disk, whose speed
+# is part of what they measure.
 MEMORY = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 2>/dev/null && echo /dev/shm)
 test conformance: export QUORATE_DATA ?= $(MEMORY)
 
@@ -94,8 +102,8 @@ unit: bin/testrun ## the tests that need no server: root, adapters and bridges
 	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES),"$(call UNIT,$(m)) ./...")
 
 .PHONY: conformance
-conformance: servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
-	@bin/testrun "$(REAL) -p 3 ./conformance/$(or $(STORE),...)"
+conformance: conforming servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
+	@bin/testrun "$(REAL) -p 3 $(addprefix ./conformance/,$(CONFORMING))"
 
 .PHONY: servers
 servers: ## install or build the servers that the tests start (cached outside the tree)
@@ -105,30 +113,37 @@ servers: ## install or build the servers that the tests start (cached outside th
 tour: ## the tour: one leader over a real etcd server, killed and succeeded
 	$(GO) run -C examples ./tour
 
-# A measurement takes one store at a time.
-STORES = $(or $(STORE),etcd consul zookeeper)
+# These see to it that STORE is known before anything is built or run.
+.PHONY: stores conforming
+stores: ; @: $(STORES)
+conforming: ; @: $(CONFORMING)
+
+# EACHSTORE runs a command on one store at a time, as a measurement needs it, and
+# on all of them even if one fails.
+define EACHSTORE
+@failed=; for store in $(STORES); do \
+	echo "# $$store"; \
+	$(1) || failed="$$failed $$store"; \
+done; if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
+endef
 
 .PHONY: overlap
-overlap: servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours; STORE=, ROUNDS=
-	for store in $(STORES); do \
-		QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run "^TestOverlap$$/^$$store$$" -v -count=1 -parallel 12 -timeout 60m ./overlap; \
-	done
+overlap: stores servers ## measure how long two leaders overlap under faults of the client, stock recipes beside ours; STORE=, ROUNDS=
+	$(call EACHSTORE,QUORATE_STOCK=1 QUORATE_ROUNDS=$(or $(ROUNDS),5) $(GO) test -C integration -run "^TestOverlap$$/^$$store$$" -v -count=1 -parallel 12 -timeout 60m ./overlap)
 
 .PHONY: storefaults
-storefaults: servers ## the same under faults of the store itself; STORE=, ROUNDS=
-	for store in $(STORES); do \
-		QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run "^TestStoreFaults$$/^$$store$$" -v -count=1 -timeout 120m ./overlap; \
-	done
+storefaults: stores servers ## the same under faults of the store itself; STORE=, ROUNDS=
+	$(call EACHSTORE,QUORATE_ROUNDS=$(or $(ROUNDS),20) $(GO) test -C integration -run "^TestStoreFaults$$/^$$store$$" -v -count=1 -timeout 120m ./overlap)
 
 # One store, or all of them: STORE=etcd.
-FAULTS = -run '^TestFaults$$/^$(or $(STORE),.*)$$' -v -count=1 -parallel 1 ./faults
+FAULTS = -run '^TestFaults$$/^($(subst $() ,|,$(strip $(STORES))))$$' -v -count=1 -parallel 1 ./faults
 
 .PHONY: faults
-faults: servers ## every kind of fault on real clusters with everything in use, 8 rounds of each; writes docs/reliability.md; STORE=, ROUNDS=
+faults: stores servers ## every kind of fault on real clusters with everything in use, 8 rounds of each; writes docs/reliability.md; STORE=, ROUNDS=
 	QUORATE_FAULTS=$(or $(ROUNDS),8) QUORATE_FAULTS_PAGE=$(CURDIR)/docs/reliability.md $(GO) test -C integration -timeout 180m $(FAULTS)
 
 .PHONY: soak
-soak: servers ## the same faults, drawn for as long as told: FOR=8h, STORE=
+soak: stores servers ## the same faults, drawn for as long as told: FOR=8h, STORE=
 	QUORATE_FAULTS_FOR=$(or $(FOR),8h) $(GO) test -C integration -timeout 0 $(FAULTS)
 
 .PHONY: seeded

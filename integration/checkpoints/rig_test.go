@@ -78,7 +78,7 @@ func (r *rig) start() {
 	}
 	w := &worker{Process: p, id: tk.ID}
 	r.t.Cleanup(func() {
-		w.Kill()
+		_ = w.Kill()
 		if r.t.Failed() {
 			r.t.Logf("log of %s:\n%s", w.id, w.Tail(3000))
 		}
@@ -87,8 +87,11 @@ func (r *rig) start() {
 }
 
 // kill kills the worker and waits until it is gone.
-func (w *worker) kill() {
-	w.Kill()
+func (r *rig) kill(w *worker) {
+	r.t.Helper()
+	if err := w.Kill(); err != nil {
+		r.t.Fatalf("%s: %v", w.id, err)
+	}
 	w.ended = true
 }
 
@@ -151,7 +154,7 @@ func killed(t *testing.T, store harness.Store) {
 		<-moment.C
 		w := r.leader()
 		if i != kills/2 {
-			w.kill()
+			r.kill(w)
 			r.start()
 			continue
 		}

@@ -15,9 +15,21 @@ const dataEnv = "QUORATE_DATA"
 
 func dataRoot() string { return cmp.Or(os.Getenv(dataEnv), os.TempDir()) }
 
-// sharedDir is a directory that all test processes of this user share.
+// memoryRoot is a file system in memory that QUORATE_DATA may name: make test does.
+const memoryRoot = "/dev/shm"
+
+// dataName is the shared directory of all data directories.
+const dataName = "data"
+
+// sharedPath names a directory below parent that all test processes of this user
+// share.
+func sharedPath(parent, name string) string {
+	return filepath.Join(parent, fmt.Sprintf("quorate-%d", os.Getuid()), name)
+}
+
+// sharedDir makes that directory if it is not there, and returns its path.
 func sharedDir(parent, name string) (string, error) {
-	dir := filepath.Join(parent, fmt.Sprintf("quorate-%d", os.Getuid()), name)
+	dir := sharedPath(parent, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("making a shared directory: %w", err)
 	}
@@ -50,19 +62,21 @@ func lockFile(path string, wait bool) (*os.File, error) {
 }
 
 // dataDir is a directory of this process. It is removed by close, or, if the
-// process dies first, by the next process that makes one.
+// process dies first, by the next process that makes one, below whichever root.
 type dataDir struct {
 	path string
 	lock *os.File
 }
 
 func newDataDir(name string) (*dataDir, error) {
-	parent, err := sharedDir(dataRoot(), "data")
+	if err := removeOrphansElsewhere(); err != nil {
+		return nil, err
+	}
+	parent, err := sharedDir(dataRoot(), dataName)
 	if err != nil {
 		return nil, err
 	}
-	// No directory is without its lock while this one is held.
-	registry, err := lockFile(filepath.Join(parent, "registry.lock"), true)
+	registry, err := lockRegistry(parent)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +95,35 @@ func newDataDir(name string) (*dataDir, error) {
 	return &dataDir{path: path, lock: lock}, nil
 }
 
+// lockRegistry locks a directory of data directories: none of them is without its
+// lock while the registry's is held.
+func lockRegistry(parent string) (*os.File, error) {
+	return lockFile(filepath.Join(parent, "registry.lock"), true)
+}
+
+// removeOrphansElsewhere removes what processes left that kept their data below
+// another root than this one does.
+func removeOrphansElsewhere() error {
+	for _, root := range []string{os.TempDir(), memoryRoot} {
+		parent := sharedPath(root, dataName)
+		if _, err := os.Stat(parent); root == dataRoot() || err != nil {
+			continue // It is removed below that root, or nobody was there.
+		}
+		registry, err := lockRegistry(parent)
+		if err != nil {
+			return err
+		}
+		err = removeOrphans(parent)
+		registry.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOrphans removes the data directories whose processes have ended. The
+// registry is locked.
 func removeOrphans(parent string) error {
 	locks, err := filepath.Glob(filepath.Join(parent, "*-*.lock"))
 	if err != nil {

@@ -13,11 +13,13 @@ import (
 // Patience bounds what a cluster is waited for.
 const Patience = 40 * time.Second
 
+// Bounded returns a context that ends with the test, or after Patience.
 func Bounded(t testing.TB) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.Context(), Patience)
 }
 
-// Eventually calls f until it succeeds.
+// Eventually calls f until it succeeds, each time for 5 s at most. It fails the
+// test after Patience.
 func Eventually(t testing.TB, what string, f func(ctx context.Context) error) {
 	t.Helper()
 	ctx, cancel := Bounded(t)
@@ -39,7 +41,8 @@ func Eventually(t testing.TB, what string, f func(ctx context.Context) error) {
 	}
 }
 
-// TakeSnapshot takes a backup and returns how to put it back.
+// TakeSnapshot takes a backup and returns a function that puts it back. With bump,
+// etcd's revisions then jump beyond those of before.
 func TakeSnapshot(t testing.TB, c *cluster.Cluster, bump bool) (restore func()) {
 	t.Helper()
 	ctx, cancel := Bounded(t)
@@ -54,6 +57,7 @@ func TakeSnapshot(t testing.TB, c *cluster.Cluster, bump bool) (restore func()) 
 	}
 }
 
+// Must ends the test if err is not nil.
 func Must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -61,6 +65,7 @@ func Must(t testing.TB, err error) {
 	}
 }
 
+// MustCommit commits txn, which may be refused. An error ends the test.
 func MustCommit(t testing.TB, d driver.Driver, txn driver.Txn) driver.Result {
 	t.Helper()
 	ctx, cancel := Bounded(t)
@@ -70,6 +75,8 @@ func MustCommit(t testing.TB, d driver.Driver, txn driver.Txn) driver.Result {
 	return result
 }
 
+// MustApply commits ops under a lease, or none if it is empty, and returns the
+// versions. A refusal or an error ends the test.
 func MustApply(t testing.TB, d driver.Driver, lease string, ops ...driver.Op) []driver.Version {
 	t.Helper()
 	result := MustCommit(t, d, driver.Txn{Ops: ops, Lease: lease})
@@ -79,6 +86,7 @@ func MustApply(t testing.TB, d driver.Driver, lease string, ops ...driver.Op) []
 	return result.Versions
 }
 
+// MustRead returns the entries of a target. An error ends the test.
 func MustRead(t testing.TB, d driver.Driver, target driver.Target) []driver.Entry {
 	t.Helper()
 	ctx, cancel := Bounded(t)
@@ -88,6 +96,7 @@ func MustRead(t testing.TB, d driver.Driver, target driver.Target) []driver.Entr
 	return all[0]
 }
 
+// MustGrant grants a lease. An error ends the test.
 func MustGrant(t testing.TB, d driver.Driver, ttl time.Duration) driver.Lease {
 	t.Helper()
 	ctx, cancel := Bounded(t)

@@ -74,6 +74,7 @@ func Everything(ctx context.Context, t testing.TB, d driver.Driver, namespace st
 	}
 }
 
+// Denied fails the test if err is not ErrDenied.
 func Denied(t testing.TB, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, driver.ErrDenied) {

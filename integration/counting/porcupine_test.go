@@ -59,7 +59,7 @@ func linearizable(t *testing.T, history []judge.Call, final int64) {
 	t.Logf("porcupine: %d operations in %v", len(ops), time.Since(began).Round(time.Millisecond))
 }
 
-// TestLinearizable tests the use of porcupine.
+// TestPorcupineModel tests the model of a counter that porcupine checks by.
 func TestPorcupineModel(t *testing.T) {
 	op := func(client int, delta, value, begin, end int64, doubt bool) porcupine.Operation {
 		return porcupine.Operation{ClientId: client, Input: input{delta}, Output: output{value, doubt}, Call: begin, Return: end}

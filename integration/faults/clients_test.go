@@ -155,7 +155,9 @@ func clientPaused(ctx context.Context, r *run) error {
 func clientKilled(ctx context.Context, r *run) error {
 	p := r.someone()
 	v := victims{began: harness.Now(), clients: []*process{p}}
-	p.Kill()
+	if err := p.Kill(); err != nil {
+		return err
+	}
 	if err := r.lasts(ctx, v); err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (r *run) launch(p *process, tk task) (err error) {
 		return err
 	}
 	r.t.Cleanup(func() {
-		p.Kill()
+		_ = p.Kill()
 		if r.t.Failed() {
 			r.t.Logf("log of %s:\n%s", p.name, p.Tail(3000))
 		}

@@ -101,10 +101,19 @@ func (p *Process) Tell(line string) error {
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Kill kills the process with SIGKILL and waits until it is gone.
-func (p *Process) Kill() {
-	_ = p.cmd.Process.Kill()
+// Kill kills the process with SIGKILL and waits until it is gone. The error is
+// os.ErrProcessDone if the process had already ended.
+func (p *Process) Kill() error {
+	err := p.cmd.Process.Kill()
 	<-p.done
+	if err != nil {
+		return fmt.Errorf("killing a process: %w", err)
+	}
+	// A signal also reaches a process that has ended and was not waited for.
+	if status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("killing a process (%v): %w", p.cmd.ProcessState, os.ErrProcessDone)
+	}
+	return nil
 }
 
 // Stop stops the process with SIGSTOP, and Resume lets it go on.
@@ -136,7 +145,7 @@ func (p *Process) Await(patience time.Duration) error {
 	case <-p.done:
 		return p.err
 	case <-timeout.C:
-		p.Kill()
+		_ = p.Kill() // that it ended just now is no better
 		return fmt.Errorf("killed: it had not ended after %v", patience)
 	}
 }

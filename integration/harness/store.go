@@ -1,6 +1,6 @@
 // Package harness is the ground that the suites of this module share: the stores
-// under test by name, processes of the test binary itself, and the clock that
-// all processes of a machine have in common.
+// under test by name, processes of the test binary itself, the journals that
+// they write, and the clock that all processes of a machine have in common.
 package harness
 
 import (
@@ -101,13 +101,19 @@ func (o *Opened) Close() error {
 var Names = []string{"etcd", "consul", "zookeeper"}
 
 // EachStore runs a test for each store, side by side, as a subtest of the store's
-// name.
+// name. It fails if -run names none of them.
 func EachStore(t *testing.T, test func(t *testing.T, store Store)) {
+	t.Helper()
+	ran := false
 	for _, name := range Names {
 		t.Run(name, func(t *testing.T) {
+			ran = true // before Run returns
 			t.Parallel()
 			test(t, Stores[name])
 		})
+	}
+	if !ran {
+		t.Fatalf("it ran on no store: there are %q", Names)
 	}
 }
 

@@ -9,12 +9,13 @@ import (
 	"github.com/quorate/quorate/integration/harness"
 )
 
-// runProcesses starts five member processes and lets happen to them, and to the
-// store, what does happen.
+// runProcesses starts five member processes. One leaves, one is killed and
+// started again, one is killed for good, one is paused, and at last the whole
+// store is away.
 func runProcesses(t *testing.T, store harness.Store) {
 	r := startRig(t, store)
 	expiry := store.Expiry(ttl)
-	seen := expiry + ttl/10 + time.Second // a crash is
+	seen := expiry + ttl/2 // a crash is
 	all := []string{"a", "b", "c", "d", "e"}
 	members := make(map[string]*member)
 	began := time.Now()
@@ -37,8 +38,8 @@ func runProcesses(t *testing.T, store harness.Store) {
 	if err := e.Tell("leave"); err != nil {
 		t.Fatal(err)
 	}
-	took := r.until(began, time.Second, "e has left", shows("a", "b", "c", "d"))
-	if t.Logf("a Leave was seen by all after %v", took); took > time.Second {
+	took := r.until(began, ttl/2, "e has left", shows("a", "b", "c", "d"))
+	if t.Logf("a Leave was seen by all after %v", took); took > ttl/2 {
 		t.Errorf("a Leave was seen after %v", took)
 	}
 	want("after the Leave", "e")
@@ -46,11 +47,10 @@ func runProcesses(t *testing.T, store harness.Store) {
 	// A crash, and the next incarnation before the store has noticed.
 	d := members["d"]
 	old := d.sights(t)[0].Members["d"]
-	r.gone(d)
-	d.Kill()
+	r.kill(d)
 	began = time.Now()
 	d = r.start("d", "")
-	took = r.until(began, 5*time.Second, "d is another", func(s sight) bool {
+	took = r.until(began, 2*ttl, "d is another", func(s sight) bool {
 		return shows("a", "b", "c", "d")(s) && s.Members["d"] != old
 	})
 	t.Logf("a restart was seen by all after %v", took)
@@ -59,8 +59,7 @@ func runProcesses(t *testing.T, store harness.Store) {
 	want("after the restart")
 
 	// A crash for good.
-	r.gone(d)
-	d.Kill()
+	r.kill(d)
 	began = time.Now()
 	took = r.until(began, seen, "d is gone", shows("a", "b", "c"))
 	if t.Logf("a crash was seen by all after %v, the TTL is %v", took, ttl); took > seen {
@@ -102,13 +101,12 @@ func (r *rig) outage(want func(string, ...string)) {
 		r.t.Fatal(err)
 	}
 	began = time.Now()
-	r.gone(f)
-	f.Kill()
+	r.kill(f)
 	f = r.start("f", snapshot)
 	r.gone(f)
 	others := r.members
 	r.members = []*member{f}
-	r.t.Logf("restarted in the outage it knew the others after %v", r.until(began, time.Second, "f knows them", func(s sight) bool {
+	r.t.Logf("restarted in the outage it knew the others after %v", r.until(began, ttl/2, "f knows them", func(s sight) bool {
 		return shows("a", "b", "c", "f")(s) && s.Stale && !s.Synced
 	}))
 	r.members = append(others, f)

@@ -57,7 +57,7 @@ func (r *rig) start(id, snapshot string) *member {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() {
-		m.Kill()
+		_ = m.Kill()
 		if r.t.Failed() {
 			r.t.Logf("log of %s:\n%s", id, m.Tail(2000))
 		}
@@ -69,6 +69,15 @@ func (r *rig) start(id, snapshot string) *member {
 // gone takes a member off those that are asked.
 func (r *rig) gone(m *member) {
 	r.members = slices.DeleteFunc(r.members, func(other *member) bool { return other == m })
+}
+
+// kill kills a member, and takes it off those that are asked.
+func (r *rig) kill(m *member) {
+	r.t.Helper()
+	r.gone(m)
+	if err := m.Kill(); err != nil {
+		r.t.Fatalf("%s: %v", m.id, err)
+	}
 }
 
 // sights returns the views that the member was delivered so far.

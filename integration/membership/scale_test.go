@@ -2,7 +2,6 @@ package membership
 
 import (
 	"fmt"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -59,7 +58,6 @@ func runScale(t *testing.T, store harness.Store) {
 		}
 		return time.Now()
 	}
-	heap := heapBytes()
 	bytes0 := delivered()
 	began := time.Now()
 	regs := make([]*membership.Registration, members)
@@ -83,10 +81,6 @@ func runScale(t *testing.T, store harness.Store) {
 	}
 	bytes1 := delivered()
 	t.Logf("%s: %d joins at once: seen by a watcher after %v, in %d views and %d KiB", store.Name, members, seen.Sub(began).Round(time.Millisecond), views, (bytes1-bytes0)>>10)
-	settle := time.NewTimer(3 * time.Second)
-	<-settle.C
-	t.Logf("%s: heap in a process with %d watching Stores and %d memberships: %d bytes per member and Store",
-		store.Name, len(groups)+1, members, (heapBytes()-heap)/int64(members)/int64(len(groups)+1))
 
 	const changes = 20
 	bytes0 = delivered()
@@ -105,12 +99,4 @@ func runScale(t *testing.T, store harness.Store) {
 	bytes1 = delivered()
 	t.Logf("%s: %d updates one by one with %d members: each seen after %v, %d bytes to the watcher per change",
 		store.Name, changes, members, (total / changes).Round(time.Millisecond), (bytes1-bytes0)/changes)
-}
-
-func heapBytes() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -286,8 +287,12 @@ func (p *process) end() {
 }
 
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
+	p.rig.t.Helper()
+	err := p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
+	if status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus); err != nil || status.Signal() != syscall.SIGKILL {
+		p.rig.t.Fatalf("%s had ended before it was killed (%v, %v)", p.id, p.cmd.ProcessState, err)
+	}
 	p.dead()
 }
 

@@ -145,8 +145,8 @@ func (v verdict) require(t *testing.T) {
 	}
 }
 
-// runUndisturbed checks that zero overlap means something: left alone, a
-// leader keeps its session and its office.
+// runUndisturbed checks that zero overlap means something: left alone for
+// twelve TTLs, a leader keeps its session and its office.
 func runUndisturbed(t *testing.T, s system) {
 	r := startRig(t, s)
 	long := 12 * s.ttl

@@ -44,12 +44,18 @@ func zooKeeperSystem(tick time.Duration) system {
 
 // eachSystem runs a test for each system of each store, side by side.
 func eachSystem(t *testing.T, test func(t *testing.T, s system)) {
+	t.Helper()
 	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		ran := false
 		for _, s := range systems[store.Name] {
 			t.Run(s.name, func(t *testing.T) {
+				ran = true // before Run returns
 				t.Parallel()
 				test(t, s)
 			})
+		}
+		if !ran {
+			t.Fatalf("it ran on no system of %s", store.Name)
 		}
 	})
 }
@@ -121,7 +127,7 @@ func (r *rig) candidate(t *testing.T, who int, dir string, tk task, via ...*clus
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		c.Kill()
+		_ = c.Kill()
 		if t.Failed() {
 			t.Logf("log of candidate %d:\n%s", who, c.Tail(3000))
 		}

@@ -16,7 +16,7 @@ import (
 // notification is how long two may lead without Strict where the store gave
 // the office away before its time: until the holder has heard of it, on a busy
 // machine.
-const notification = 500 * time.Millisecond
+const notification = ttl / 4
 
 // storeFault happens to a server.
 type storeFault struct {
@@ -51,25 +51,29 @@ func killedServer(t *testing.T, r *rig, victim *cluster.Node) {
 	}
 }
 
-// TestStoreFaults disturbs the servers. On etcd the leader is paused for longer
+// faultsOf are the faults of each store, and the system that has them. On etcd the leader is paused for longer
 // than the TTL while another takes over, and then resumed: it may revoke leases
 // that were renewed elsewhere. On Consul it is paused for longer than a server's
 // timer of a session runs. On ZooKeeper a follower dies with renewals that it has
 // heard and not passed on, and a leader is paused until another leads.
+var faultsOf = map[string]struct {
+	system system
+	faults []storeFault
+}{
+	"etcd":      {etcdSystem, []storeFault{{"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
+	"consul":    {consulSystem, []storeFault{{"leader-paused-2.5xTTL", true, pausedServer(2.5)}}},
+	"zookeeper": {shortTick, []storeFault{{"follower-killed", false, killedServer}, {"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
+}
+
+// TestStoreFaults disturbs the servers.
 func TestStoreFaults(t *testing.T) {
-	for _, c := range []struct {
-		system system
-		faults []storeFault
-	}{
-		{etcdSystem, []storeFault{{"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
-		{consulSystem, []storeFault{{"leader-paused-2.5xTTL", true, pausedServer(2.5)}}},
-		{shortTick, []storeFault{{"follower-killed", false, killedServer}, {"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
-	} {
-		t.Run(c.system.Name, func(t *testing.T) {
-			t.Parallel()
-			runStoreFaults(t, c.system, c.faults)
-		})
-	}
+	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		c, ok := faultsOf[store.Name]
+		if !ok {
+			t.Fatalf("there are no faults of %s", store.Name)
+		}
+		runStoreFaults(t, c.system, c.faults)
+	})
 }
 
 // runStoreFaults runs each fault some rounds. In each round there are four

@@ -55,9 +55,11 @@ func (r *rig) suffer(w *worker, faults []fault) (*worker, error) {
 	for _, f := range faults {
 		pause(f.after)
 		if f.kill {
-			w.Kill()
+			err := w.Kill()
+			if err != nil {
+				return nil, err
+			}
 			pause(f.away)
-			var err error
 			if w, err = r.start(w.id); err != nil {
 				return nil, err
 			}

@@ -66,7 +66,7 @@ func (r *rig) start(id string) (*worker, error) {
 		return nil, err
 	}
 	r.t.Cleanup(func() {
-		w.Kill()
+		_ = w.Kill()
 		if r.t.Failed() {
 			r.t.Logf("log of process %d of %s:\n%s", n, id, w.Tail(1500))
 		}

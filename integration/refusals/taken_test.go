@@ -10,12 +10,14 @@ import (
 
 // eachGuarded runs a test on each store with access control on, side by side.
 func eachGuarded(t *testing.T, nodes int, test func(t *testing.T, store string, g *guarded)) {
-	for _, name := range harness.Names {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, name, guardedStores[name](t, nodes))
-		})
-	}
+	t.Helper()
+	harness.EachStore(t, func(t *testing.T, store harness.Store) {
+		start, ok := guardedStores[store.Name]
+		if !ok {
+			t.Fatalf("there is no %s with access control", store.Name)
+		}
+		test(t, store.Name, start(t, nodes))
+	})
 }
 
 // TestPermissionTaken: a process that leaves after its permission to write was

@@ -13,10 +13,11 @@ var (
 	only  = flag.Uint64("seed", 0, "the one seed that simulations run, 0 for all")
 )
 
-// Run calls simulate with each seed from 1 to n; the flags -seeds and -seed say
-// otherwise. Under the race detector, where a seed costs six times as much, it is
-// a twentieth of them: make test runs all of them without it. Of a seed that fails it
-// prints how to run it again.
+// Run calls simulate with each seed from 1 to n, unless the flags -seeds and -seed
+// say otherwise. Under the race detector, where a seed costs six times as much, it
+// runs a twentieth of them, and at least one: make test runs all of them without
+// it, and finds them by name: the test is to be called TestSimulation, or
+// something that ends so. If a seed fails, Run prints how to run it again.
 //
 // A seed decides what happens, and when. What it does not decide is what the
 // library draws for itself (jitter, nonces) and which of two goroutines goes
@@ -24,6 +25,9 @@ var (
 // where once is not enough.
 func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	t.Helper()
+	if test, _, _ := strings.Cut(t.Name(), "/"); !strings.HasSuffix(test, "Simulation") {
+		t.Fatalf("the name of %s does not end with Simulation, and make test would not find it", test)
+	}
 	simulate = replayable(simulate)
 	if *only != 0 {
 		simulate(t, *only)
@@ -32,7 +36,7 @@ func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	if *count != 0 {
 		n = *count
 	} else if raceDetector {
-		n /= 20
+		n = max(1, n/20)
 	}
 	for seed := range uint64(n) {
 		t.Run(fmt.Sprintf("seed-%d", seed+1), func(t *testing.T) { simulate(t, seed+1) })

@@ -9,9 +9,10 @@ import (
 	"time"
 )
 
-func TestRun(t *testing.T) {
+func TestRunOfASimulation(t *testing.T) {
+	n := 40
 	ran := func() (all []uint64) {
-		Run(t, 40, func(_ *testing.T, seed uint64) { all = append(all, seed) })
+		Run(t, n, func(_ *testing.T, seed uint64) { all = append(all, seed) })
 		return all
 	}
 	want := []uint64{1, 2}
@@ -22,6 +23,9 @@ func TestRun(t *testing.T) {
 	}
 	if got := ran(); !slices.Equal(got, want) {
 		t.Errorf("by default it ran %v, want %v", got, want)
+	}
+	if n = 19; len(ran()) == 0 {
+		t.Error("of 19 seeds it ran none")
 	}
 	for _, c := range []struct {
 		name, value string

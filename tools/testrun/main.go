@@ -1,6 +1,7 @@
-// Testrun runs `go test` commands and accepts no silence: it fails
-// when a test was skipped, when a command ran no test at all, and when a
-// package that has test files ran none of them, besides when a test failed.
+// Testrun runs `go test` commands and accepts no silence. It fails if a test
+// failed or was skipped, if a command ran no test at all, if a package that has
+// test files ran none of its tests, and if -run names subtests and a package ran
+// none of its subtests.
 //
 // Each argument is one command, its words separated by spaces, environment
 // assignments first, as in
@@ -9,10 +10,13 @@
 //
 // The commands run one after the other, all of them even if one fails. The
 // argument -- begins another lane: the commands of different lanes run side by
-// side. The argument --then waits for the end of all lanes before it. Testrun adds -json to each command and prints the output that go test
-// would print, then a table per command, the number of tests per store driver,
-// the slowest tests, the share of the processors' time that was used, and a last
-// line "N passed, N failed" in which a skipped test counts as failed.
+// side. The argument --then waits for the end of all lanes before it.
+//
+// Testrun adds -json to each command and prints the output that go test would
+// print, a package at a time. Then it prints a table per command, the number of
+// tests per store driver, the slowest tests, the share of the processors' time
+// that was used, and a last line "N passed, N failed", in which a skipped test
+// counts as failed.
 package main
 
 import (
@@ -33,7 +37,7 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: testrun 'go test [flags] packages' ...")
+		fmt.Fprintln(os.Stderr, "usage: testrun 'go test [flags] packages' ... [-- ...] [--then ...]")
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -75,8 +75,9 @@ func report(out io.Writer, runs []*run, wall time.Duration) bool {
 // slowest is how many tests printSlowest prints.
 const slowest = 10
 
-// printSlowest prints the tests without subtests that took longest: a test with
-// subtests only says how many they are.
+// printSlowest prints the tests that took longest, of those without subtests: the
+// time of a test with subtests is theirs. A test that never finished counts with
+// the time until its package's last event.
 func printSlowest(out io.Writer, runs []*run) {
 	type timed struct {
 		took      time.Duration
@@ -87,7 +88,11 @@ func printSlowest(out io.Writer, runs []*run) {
 		for _, p := range r.packages {
 			for _, t := range p.tests {
 				if !p.parents[t.name] {
-					all = append(all, timed{t.took, p.name, t.name})
+					name := t.name
+					if t.result == "" {
+						name += " (unfinished)"
+					}
+					all = append(all, timed{t.took, p.name, name})
 				}
 			}
 		}

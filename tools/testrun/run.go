@@ -13,6 +13,7 @@ import (
 
 // event is a line of `go test -json`; see `go doc test2json`.
 type event struct {
+	Time       time.Time
 	Action     string
 	Package    string
 	ImportPath string // of build-output and build-fail
@@ -31,7 +32,7 @@ type run struct {
 	label    string // line without the values of its environment
 	out      io.Writer
 	packages map[string]*pkg
-	builds   map[string]*strings.Builder // output of the compiler by ImportPath
+	builds   map[string]*strings.Builder // output of the compiler by ImportPath, until it is printed
 	problems []string                    // what went wrong that is not a test's failure
 	wall     time.Duration
 	cpu      time.Duration // of the command and all that it waited for
@@ -46,12 +47,14 @@ type pkg struct {
 	output  strings.Builder // what no test wrote
 	result  string          // pass, fail or skip; skip: it has no test files
 	empty   bool            // it has test files, and none of their tests ran
+	last    time.Time       // of its last event
 }
 
 // test is one test or subtest.
 type test struct {
 	name   string
-	result string // pass, fail, skip; empty: never finished
+	result string    // pass, fail, skip; empty: never finished
+	began  time.Time // or went on, after it had waited for others
 	took   time.Duration
 	output strings.Builder
 }
@@ -107,12 +110,14 @@ func (r *run) read(in io.Reader) error {
 
 func (r *run) take(e event) {
 	switch e.Action {
-	case "build-output", "build-fail":
+	case "build-output":
 		if r.builds[e.ImportPath] == nil {
 			r.builds[e.ImportPath] = &strings.Builder{}
 		}
 		r.builds[e.ImportPath].WriteString(e.Output)
-		fmt.Fprint(r.out, e.Output)
+		return
+	case "build-fail":
+		r.printBuild(e.ImportPath)
 		return
 	}
 	if e.Package == "" {
@@ -123,6 +128,7 @@ func (r *run) take(e event) {
 		p = &pkg{name: e.Package, tests: map[string]*test{}, parents: map[string]bool{}}
 		r.packages[e.Package] = p
 	}
+	p.last = e.Time
 	if e.Test != "" {
 		r.takeTest(p, e)
 		return
@@ -148,6 +154,8 @@ func (r *run) takeTest(p *pkg, e event) {
 		}
 	}
 	switch e.Action {
+	case "run", "cont":
+		t.began = e.Time
 	case "output":
 		t.output.WriteString(e.Output)
 	case "pass", "fail", "skip":
@@ -159,34 +167,54 @@ func (r *run) takeTest(p *pkg, e event) {
 	}
 }
 
+// printPackage prints what became of a package, in one piece: other lanes write
+// to the same output.
 func (r *run) printPackage(p *pkg, elapsed float64) {
+	var out strings.Builder
 	count := p.count()
 	switch {
 	case p.result == "skip":
-		fmt.Fprintf(r.out, "?   \t%s\t[no test files]\n", p.name)
+		fmt.Fprintf(&out, "?   \t%s\t[no test files]\n", p.name)
 	case p.result == "pass":
-		fmt.Fprintf(r.out, "ok  \t%s\t%.3fs\t%d tests, %d subtests\n", p.name, elapsed, count.tests, count.subtests)
+		fmt.Fprintf(&out, "ok  \t%s\t%.3fs\t%d tests, %d subtests\n", p.name, elapsed, count.tests, count.subtests)
 	default:
 		for _, name := range p.order {
 			if t := p.tests[name]; t.result != "pass" && t.result != "skip" {
-				fmt.Fprint(r.out, t.output.String())
+				out.WriteString(t.output.String())
 			}
 		}
-		fmt.Fprint(r.out, p.output.String())
-		fmt.Fprintf(r.out, "FAIL\t%s\t%.3fs\n", p.name, elapsed)
+		out.WriteString(p.output.String())
+		fmt.Fprintf(&out, "FAIL\t%s\t%.3fs\n", p.name, elapsed)
 	}
 	for _, name := range p.order {
 		if t := p.tests[name]; t.result == "skip" {
-			fmt.Fprintf(r.out, "%s(a skipped test counts as failed)\n", t.output.String())
+			fmt.Fprintf(&out, "%s(a skipped test counts as failed)\n", t.output.String())
 		}
+	}
+	fmt.Fprint(r.out, out.String())
+}
+
+// printBuild prints what the compiler said of a package, in one piece.
+func (r *run) printBuild(path string) {
+	if said := r.builds[path]; said != nil {
+		fmt.Fprint(r.out, said.String())
+		delete(r.builds, path)
 	}
 }
 
 // finish adds what the stream itself does not say.
 func (r *run) finish(exit error) {
+	for _, path := range sorted(r.builds) {
+		r.printBuild(path) // of builds that did not fail
+	}
 	for _, name := range sorted(r.packages) {
 		p := r.packages[name]
 		c := p.count()
+		for _, t := range p.tests {
+			if t.result == "" && !t.began.IsZero() {
+				t.took = p.last.Sub(t.began)
+			}
+		}
 		switch {
 		case p.result == "":
 			r.problem("%s did not finish", name)
@@ -194,6 +222,8 @@ func (r *run) finish(exit error) {
 			r.problem("%s failed outside its tests", name)
 		case p.empty:
 			r.problem("%s ran none of its tests", name)
+		case p.result == "pass" && r.namesSubtests() && c.subtests == 0:
+			r.problem("%s ran none of its subtests", name)
 		}
 	}
 	total := r.count()
@@ -203,6 +233,23 @@ func (r *run) finish(exit error) {
 	if exit != nil && total.failed == 0 && len(r.problems) == 0 {
 		r.problem("go test: %v", exit)
 	}
+}
+
+// namesSubtests reports whether the command's -run has a part for subtests. To go
+// test, a test that has none of its own matches.
+func (r *run) namesSubtests() bool {
+	words := strings.Fields(r.line)
+	for i, word := range words {
+		flag, value, joined := strings.Cut(word, "=")
+		if flag != "-run" && flag != "--run" {
+			continue
+		}
+		if !joined && i+1 < len(words) {
+			value = words[i+1]
+		}
+		return strings.Contains(value, "/")
+	}
+	return false
 }
 
 // tally counts tests. Subtests are counted at every depth.

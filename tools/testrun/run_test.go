@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -49,6 +50,21 @@ func TestRun(t *testing.T) {
 			want:  []string{"x.test/b ran none of its tests"},
 			last:  "1 passed, 1 failed",
 		},
+		"a package that runs none of its subtests": {
+			files: map[string]string{
+				"a_test.go":   `func TestA(t *testing.T) { t.Run("x", func(*testing.T) {}) }`,
+				"b/b_test.go": `func TestA(t *testing.T) { t.Run("y", func(*testing.T) {}) }`,
+				"c/c_test.go": `func TestA(*testing.T) {}`,
+			},
+			line: "go test -C {} -run ^TestA$/^x$ ./...",
+			want: []string{"x.test/b ran none of its tests", "x.test/c ran none of its subtests"},
+			last: "4 passed, 2 failed",
+		},
+		"a test without subtests where none are named": {
+			files: map[string]string{"a_test.go": `func TestA(*testing.T) {}`},
+			line:  "go test -C {} -run=^TestA$ ./...",
+			last:  "1 passed, 0 failed",
+		},
 		"no tests at all": {
 			files: map[string]string{"a.go": ""},
 			line:  "go test -C {} ./...",
@@ -75,7 +91,7 @@ func TestRun(t *testing.T) {
 		"times out": {
 			files: map[string]string{"a_test.go": `func TestA(*testing.T) { select {} }`},
 			line:  "go test -C {} -timeout 1s ./...",
-			want:  []string{"test timed out after 1s"},
+			want:  []string{"test timed out after 1s", "UNFINISHED\tx.test\tTestA", "TestA (unfinished)  x.test\n"},
 			last:  "0 passed, 1 failed",
 		},
 		"environment": {
@@ -115,6 +131,52 @@ func TestRun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnfinished: a test that never finished counts among the slowest, with the
+// time since it went on.
+func TestUnfinished(t *testing.T) {
+	var out strings.Builder
+	r := newRun("go test ./x", &out)
+	err := r.read(strings.NewReader(`
+{"Time":"2026-01-02T03:04:00Z","Action":"run","Package":"x","Test":"TestA"}
+{"Time":"2026-01-02T03:04:00Z","Action":"run","Package":"x","Test":"TestA/y"}
+{"Time":"2026-01-02T03:04:00Z","Action":"pause","Package":"x","Test":"TestA/y"}
+{"Time":"2026-01-02T03:04:05Z","Action":"cont","Package":"x","Test":"TestA/y"}
+{"Time":"2026-01-02T03:04:45Z","Action":"fail","Package":"x","Elapsed":45}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.finish(errors.New("exit status 1"))
+	report(&out, []*run{r}, time.Minute)
+	if want := "40s      TestA/y (unfinished)  x\n"; !strings.Contains(out.String(), want) {
+		t.Errorf("the output lacks %q:\n%s", want, &out)
+	}
+}
+
+// TestPackageInOnePiece: other lanes write between two writes of a lane.
+func TestPackageInOnePiece(t *testing.T) {
+	var out countingWriter
+	r := newRun("go test ./x", &out)
+	err := r.read(strings.NewReader(`
+{"Action":"run","Package":"x","Test":"TestA"}
+{"Action":"output","Package":"x","Test":"TestA","Output":"the reason\n"}
+{"Action":"fail","Package":"x","Test":"TestA"}
+{"Action":"output","Package":"x","Output":"FAIL\n"}
+{"Action":"fail","Package":"x"}
+`))
+	if err != nil || out != 1 {
+		t.Errorf("%d writes, %v, want one", out, err)
+	}
+}
+
+// countingWriter counts the writes.
+type countingWriter int
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	*w++
+	return len(p), nil
 }
 
 // TestLanes: lanes run side by side, and phases one after the other.
