@@ -32,9 +32,10 @@ MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
 COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps -export -f '' ./...
 # UNIT tests the module in a directory, without a server of its own. ALONE tests
 # it at the versions that it requires, without the race detector: a lower version
-# of another module brings no race of ours.
+# of another module brings no race of ours. -trimpath, because what was compiled
+# then serves all clones: their module caches lie in different directories.
 UNIT = $(GO) test -C $(1) -race -vet=off -count=1 -timeout 10m
-ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -vet=off -count=1 -timeout 20m
+ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -trimpath -vet=off -count=1 -timeout 20m
 LOWEST = -modfile=lowest.mod -mod=mod
 # All seeds of the simulations, of which the race detector gets a twentieth. The
 # simulations are the tests that call seeds.Run, which has their names end so.
@@ -81,7 +82,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	bin/rehearsal -pack -use
 	@echo "# compile all modules with their tests"
 	@$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration,$(call COMPILE,$(m)) && ):; export GOWORK=off; $(call COMPILE,tools)
-	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -test -deps -export -f '' ./conformance/...
+	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -trimpath -test -deps -export -f '' ./conformance/...
 	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		"$(REAL) -p 3 $(UNTIMED)" \

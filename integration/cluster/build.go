@@ -3,6 +3,7 @@ package cluster
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,13 +27,24 @@ func cacheDir(name string) (string, error) {
 }
 
 // moduleDir is the directory of the integration module: servers are built
-// from its source, at the versions of its go.mod.
+// from its source, at the versions of its go.mod. A program that was built with
+// -trimpath does not know its source; it has to run inside the module, as tests do.
 func moduleDir() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok || !filepath.IsAbs(file) {
-		return "", fmt.Errorf("the source of the test servers is not known: built with -trimpath? (%q)", file)
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		return filepath.Dir(filepath.Dir(file)), nil
 	}
-	return filepath.Dir(filepath.Dir(file)), nil
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "cluster", "build.go")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("the source of the test servers is not known: the program was built with -trimpath and runs outside the integration module")
+		}
+	}
 }
 
 // EtcdProgram builds cmd/etcdnode, unless it is up to date, and returns the

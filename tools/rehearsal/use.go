@@ -106,7 +106,7 @@ var heavy = regexp.MustCompile(`^(google\.golang\.org/grpc|go\.etcd\.io/|github\
 // versions of other modules that the workspace's versions do not.
 func (s *stage) vet(string) error {
 	for _, dir := range []string{".", "examples"} {
-		if _, err := s.run(s.source(dir), "go", "vet", "./..."); err != nil {
+		if _, err := s.run(s.source(dir), "go", "vet", "-trimpath", "./..."); err != nil {
 			return err
 		}
 	}
@@ -202,8 +202,8 @@ func (s *stage) readme(dir string) error {
 		[]string{"go", "get", root + "@" + version},
 		[]string{"go", "get", root + "/backend/etcd@" + version},
 		[]string{"go", "mod", "tidy"},
-		[]string{"go", "build", "-o", os.DevNull, "."},
-		[]string{"go", "vet", "."},
+		[]string{"go", "build", "-trimpath", "-o", os.DevNull, "."},
+		[]string{"go", "vet", "-trimpath", "."},
 	)
 }
 
