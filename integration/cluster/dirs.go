@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,7 +149,9 @@ func (d *dataDir) close() error {
 	if err := os.RemoveAll(d.path); err != nil {
 		return fmt.Errorf("removing a data directory: %w", err)
 	}
-	if err := os.Remove(d.lock.Name()); err != nil {
+	// The owner may have removed its lock while another process opened that, which
+	// then takes the directory for an orphan.
+	if err := os.Remove(d.lock.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing a data directory: %w", err)
 	}
 	return nil

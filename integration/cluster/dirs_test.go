@@ -40,3 +40,18 @@ func TestOrphans(t *testing.T) {
 		}
 	}
 }
+
+// TestOrphanOfAnOwnerThatRemovesIt: two processes may remove the same directory.
+func TestOrphanOfAnOwnerThatRemovesIt(t *testing.T) {
+	t.Setenv(dataEnv, t.TempDir())
+	dir, err := newDataDir("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir.lock.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.close(); err != nil {
+		t.Errorf("close = %v", err)
+	}
+}
