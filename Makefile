@@ -29,7 +29,7 @@ EXAMPLES := $(call EXIST,examples)
 MODULES := . $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration tools
 # COMPILE vets and compiles a module with its tests, so that no test shares the
 # processors with a compiler. The tests below do not vet again.
-COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps -export -f '' ./...
+COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps -export ./... > /dev/null
 # UNIT tests the module in a directory, without a server of its own. ALONE tests
 # it at the versions that it requires, without the race detector: a lower version
 # of another module brings no race of ours. -trimpath, because what was compiled
@@ -82,7 +82,7 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	bin/rehearsal -pack -use
 	@echo "# compile all modules with their tests"
 	@$(foreach m,. $(ADAPTERS) $(BRIDGES) $(EXAMPLES) integration,$(call COMPILE,$(m)) && ):; export GOWORK=off; $(call COMPILE,tools)
-	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -trimpath -test -deps -export -f '' ./conformance/...
+	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -trimpath -test -deps -export ./conformance/... > /dev/null
 	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
 		"$(REAL) -p 3 $(UNTIMED)" \

@@ -43,16 +43,20 @@ var refusals = map[string]error{
 	rpctypes.ErrInvalidAuthMgmt.Error():  driver.ErrDenied,
 	// A server that is behind does not know the newest tokens yet; who may not
 	// have one is told when the client asks for it.
-	rpctypes.ErrInvalidAuthToken.Error():        driver.ErrUnavailable,
-	rpctypes.ErrAuthOldRevision.Error():         driver.ErrUnavailable,
-	rpctypes.ErrLeaseNotFound.Error():           driver.ErrSessionLost,
-	rpctypes.ErrLeaseTTLTooLarge.Error():        driver.ErrInvalid,
-	rpctypes.ErrRequestTooLarge.Error():         driver.ErrTooLarge,
-	rpctypes.ErrTooManyOps.Error():              driver.ErrTooLarge,
-	rpctypes.ErrTooManyRequests.Error():         driver.ErrOverloaded,  // what is proposed and not applied has grown too much
-	rpctypes.ErrNoLeader.Error():                driver.ErrUnavailable, // by the check that WithRequireLeader asks for
-	"etcdserver: rpc not supported for learner": driver.ErrUnavailable, // its name in rpctypes differs between releases
+	rpctypes.ErrInvalidAuthToken.Error(): driver.ErrUnavailable,
+	rpctypes.ErrAuthOldRevision.Error():  driver.ErrUnavailable,
+	rpctypes.ErrLeaseNotFound.Error():    driver.ErrSessionLost,
+	rpctypes.ErrLeaseTTLTooLarge.Error(): driver.ErrInvalid,
+	rpctypes.ErrRequestTooLarge.Error():  driver.ErrTooLarge,
+	rpctypes.ErrTooManyOps.Error():       driver.ErrTooLarge,
+	rpctypes.ErrTooManyRequests.Error():  driver.ErrOverloaded,  // what is proposed and not applied has grown too much
+	rpctypes.ErrNoLeader.Error():         driver.ErrUnavailable, // by the check that WithRequireLeader asks for
+	notForLearner:                        driver.ErrUnavailable,
 }
+
+// notForLearner is the refusal of a server that is a learner. Its name in rpctypes
+// differs between releases.
+const notForLearner = "etcdserver: rpc not supported for learner"
 
 // deadlineSlack is how much earlier than its client a server may find that a
 // deadline has passed.

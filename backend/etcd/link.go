@@ -48,8 +48,9 @@ type link struct {
 	heard    time.Time  // when the server last answered
 	timer    *time.Timer
 	checking bool
-	retired  bool  // close it when nothing waits any more
-	cause    error // why it was closed
+	retired  bool      // close it when nothing waits any more
+	learner  time.Time // when the server last refused a call as a learner
+	cause    error     // why it was closed
 }
 
 // waiting is a call whose answer has not come.
@@ -98,6 +99,7 @@ const (
 	good    standing = iota
 	unheard          // not lately
 	late
+	learning // a learner serves nobody
 	unready
 )
 
@@ -124,6 +126,8 @@ func (l *link) state(now time.Time) standing {
 	switch {
 	case l.cause != nil:
 		return unready
+	case now.Sub(l.learner) <= lately:
+		return learning
 	case oldest != nil && now.Sub(oldest.began) > lateAfter:
 		return late
 	case now.Sub(l.heard) > lately:
@@ -209,6 +213,18 @@ func answered(err error) bool {
 		var known rpctypes.EtcdError
 		return errors.As(rpctypes.Error(err), &known)
 	}
+	return true
+}
+
+// refused notes what a refusal says about the server, and reports whether another
+// server may serve the call.
+func (l *link) refused(err error) bool {
+	if err == nil || rpctypes.ErrorDesc(rpctypes.Error(err)) != notForLearner {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.learner = time.Now()
 	return true
 }
 

@@ -14,6 +14,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -23,8 +25,10 @@ type fakeCluster struct {
 	servers []*fakeServer
 	// silent says which server answers nothing, hung which answers no commit.
 	silent, hung atomic.Pointer[fakeServer]
-	term         atomic.Uint64
-	leaderless   atomic.Bool
+	// learner says which server refuses everything, as a learner does.
+	learner    atomic.Pointer[fakeServer]
+	term       atomic.Uint64
+	leaderless atomic.Bool
 }
 
 func startCluster(t *testing.T, n int) *fakeCluster {
@@ -50,6 +54,8 @@ func startCluster(t *testing.T, n int) *fakeCluster {
 			}
 			header := &pb.ResponseHeader{Revision: 10, RaftTerm: c.term.Load()}
 			switch {
+			case c.learner.Load() == f:
+				return status.Error(codes.FailedPrecondition, notForLearner)
 			case method == memberListMethod && c.leaderless.Load():
 				return rpctypes.ErrGRPCNoLeader
 			case method == memberListMethod:
@@ -126,6 +132,40 @@ func commit(t *testing.T, d *Driver) (time.Duration, error) {
 // givenUpWithin is how soon the outcome of a commit on a silent server is
 // settled, with a second for a busy machine.
 const givenUpWithin = askEvery + silentAfter + time.Second
+
+// TestLearnerIsAvoided: a learner among the endpoints refuses a call, which another
+// server then serves. No call fails, and most do not go to the learner at all.
+func TestLearnerIsAvoided(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3)
+	d := c.driver(t)
+	c.everywhere(t, d)
+	learner := c.servers[0]
+	before := learner.count(txnMethod)
+	c.learner.Store(learner)
+	for range 20 {
+		if _, err := d.Read(t.Context(), driver.Key("a")); err != nil {
+			t.Errorf("Read = %v", err)
+		}
+		if _, err := commit(t, d); err != nil {
+			t.Errorf("Commit = %v", err)
+		}
+	}
+	if n := learner.count(txnMethod) - before; n == 0 || n > 5 {
+		t.Errorf("the learner was sent %d calls of 40, want one or a few", n)
+	}
+}
+
+// TestLearnersAlone: where all servers refuse, the call ends with the refusal.
+func TestLearnersAlone(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	d := c.driver(t)
+	c.learner.Store(c.servers[0])
+	if _, err := commit(t, d); !errors.Is(err, driver.ErrUnavailable) || errors.Is(err, driver.ErrIndeterminate) {
+		t.Errorf("Commit = %v, want ErrUnavailable: nothing was applied", err)
+	}
+}
 
 // TestSilentServerIsAvoided: a server falls silent. The commit that it was sent
 // is given up, and was sent to nobody else. No later one goes there.

@@ -50,8 +50,8 @@ const (
 // servers chooses a server for each call. It keeps one link for each endpoint
 // of the client, and follows the endpoints when the client's change.
 //
-// A call goes to the ready links in turn. One on which a call waits too long is
-// avoided. What must not be made twice, or stays, goes with care: it also avoids
+// A call goes to the ready links in turn. One on which a call waits too long, or
+// whose server is a learner, is avoided. What must not be made twice, or stays, goes with care: it also avoids
 // the links that have not answered lately.
 type servers struct {
 	client  *clientv3.Client
@@ -89,9 +89,10 @@ type notSent struct{ error }
 func (n notSent) Unwrap() error { return n.error }
 
 // call sends a call to one server. It sends it again only where the first was
-// surely not sent, or refused because its token had expired.
+// surely not sent, or refused because its token had expired or the server is a
+// learner.
 func (s *servers) call(ctx context.Context, method string, args, reply any, w *waiting) error {
-	for refused := 0; ; {
+	for refused, learners := 0, 0; ; {
 		round := s.tokens.round()
 		l, err := s.pick(ctx, w.proposal)
 		if err != nil {
@@ -106,6 +107,8 @@ func (s *servers) call(ctx context.Context, method string, args, reply any, w *w
 			if err := s.renewToken(ctx, round); err != nil {
 				return notSent{err}
 			}
+		case l.refused(err) && learners < attempts:
+			learners++
 		case sent:
 			return err
 		case status.Code(err) != codes.Unavailable || !pause(ctx, minPause):
@@ -139,6 +142,7 @@ func (h heeded) RecvMsg(m any) error {
 	if err == nil {
 		h.link.hear()
 	}
+	h.link.refused(err)
 	return err
 }
 

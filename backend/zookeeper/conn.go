@@ -210,7 +210,7 @@ func (c *conn) probe(ctx context.Context) error {
 	case err == nil && replies[0].code == codeUnimplemented:
 		return errOldServer // inspect has taken note
 	case err == nil:
-		return replies[0].failure()
+		return classify(replies[0].failure(), false)
 	case ctx.Err() == nil && errors.Is(err, errConnLost):
 		c.d.servers.old(c.server, brokenFor)
 		return fmt.Errorf("%w: %w", errOldServer, err)

@@ -18,7 +18,6 @@ import (
 const (
 	opCreate = 1
 	opPing   = 11
-	opAuth   = 100
 )
 
 // fake is a server that answers on real connections what a test tells it to:

@@ -19,6 +19,7 @@ const (
 	opMulti         = 14
 	opRemoveWatches = 18
 	opMultiRead     = 22
+	opAuth          = 100
 	opAddWatch      = 106
 )
 
@@ -30,6 +31,7 @@ const (
 	codeSessionExpired = -112
 	codeAuthFailed     = -115
 	codeSessionMoved   = -118
+	codeAuthRequired   = -124
 )
 
 const (
@@ -86,6 +88,8 @@ func codeError(code int32) error {
 		return zk.ErrSessionExpired
 	case codeAuthFailed:
 		return zk.ErrAuthFailed
+	case codeAuthRequired:
+		return fmt.Errorf("%w: the server wants a credential (enforce.auth.schemes)", zk.ErrAuthFailed)
 	case codeSessionMoved:
 		return zk.ErrSessionMoved
 	}

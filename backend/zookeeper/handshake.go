@@ -112,23 +112,36 @@ func parseGreeting(b []byte) (session, error) {
 // opCloseSession ends the session of the connection it is sent on.
 const opCloseSession = -11
 
+// xidAuth is the request number of every opAuth.
+const xidAuth = -4
+
 // leaveSession ends the session of a connection that was greeted, and returns
-// when the server says that it has.
-func leaveSession(conn net.Conn) error {
-	const xid = 1
-	closeSession := int32(opCloseSession)
-	request := make([]byte, 4, 12)
-	request = binary.BigEndian.AppendUint32(request, xid)
-	request = binary.BigEndian.AppendUint32(request, uint32(closeSession))
-	reply, err := roundTrip(conn, request)
+// when the server says that it has. It presents the identities first: a server
+// that wants one (enforce.auth.enabled) serves nobody before that.
+func leaveSession(conn net.Conn, identities []Auth) error {
+	for _, a := range identities {
+		body := appendString(appendInt(nil, 0), a.Scheme)
+		body = append(binary.BigEndian.AppendUint32(body, uint32(len(a.Data))), a.Data...)
+		if err := askAlone(conn, xidAuth, opAuth, body); err != nil {
+			return fmt.Errorf("identifying by %s: %w", a.Scheme, err)
+		}
+	}
+	if err := askAlone(conn, 1, opCloseSession, nil); err != nil {
+		return fmt.Errorf("ending the session: %w", err)
+	}
+	return nil
+}
+
+// askAlone sends a request on a connection on which nothing else is under way, and
+// returns why the server refused it.
+func askAlone(conn net.Conn, xid, op int32, body []byte) error {
+	request := appendInt(appendInt(make([]byte, 4, 12+len(body)), xid), op)
+	reply, err := roundTrip(conn, append(request, body...))
 	if err != nil {
 		return err
 	}
-	if len(reply) < 4+16 || binary.BigEndian.Uint32(reply[4:]) != xid {
-		return errors.New("an answer to something else than the end of the session")
+	if len(reply) < 4+headerBytes || int32(binary.BigEndian.Uint32(reply[4:])) != xid {
+		return errors.New("an answer to something else")
 	}
-	if code := int32(binary.BigEndian.Uint32(reply[16:])); code != 0 {
-		return fmt.Errorf("the server would not end the session: error %d", code)
-	}
-	return nil
+	return codeError(int32(binary.BigEndian.Uint32(reply[16:])))
 }

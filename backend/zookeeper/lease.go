@@ -231,5 +231,5 @@ func (d *Driver) endSession(ctx context.Context, server string, s session) error
 	if _, _, err = greet(conn, s, s.timeout); err != nil {
 		return err
 	}
-	return leaveSession(conn)
+	return leaveSession(conn, d.opts.Auth)
 }

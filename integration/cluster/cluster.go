@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +23,7 @@ type Cluster struct {
 	dir    *dataDir
 	forker *forker
 	nodes  []*Node
+	agents []*Node // that are no servers (Consul)
 	close  func() error
 }
 
@@ -102,8 +104,11 @@ func (c *Cluster) Close() error { return c.close() }
 
 func (c *Cluster) shutDown() error {
 	errs := []error{c.each((*Node).Kill), c.store.close()}
+	for _, n := range c.agents {
+		errs = append(errs, n.Kill())
+	}
 	c.forker.close()
-	for _, n := range c.nodes {
+	for _, n := range slices.Concat(c.nodes, c.agents) {
 		ports.give(n.ports...)
 	}
 	return errors.Join(append(errs, c.dir.close())...)

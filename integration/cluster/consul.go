@@ -88,8 +88,11 @@ func (s *consulStore) command(n *Node) (*exec.Cmd, error) {
 	if err := os.WriteFile(file, []byte(n.edited(s.configuration())), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the configuration of %s: %w", n.name, err)
 	}
-	args := []string{
-		"agent", "-server", fmt.Sprintf("-bootstrap-expect=%d", len(n.cluster.nodes)),
+	args := []string{"agent"}
+	if n.index >= 0 {
+		args = append(args, "-server", fmt.Sprintf("-bootstrap-expect=%d", len(n.cluster.nodes)))
+	}
+	args = append(args,
 		"-node", n.name, "-data-dir", n.DataDir(), "-config-file", file, "-log-level", "warn",
 		"-bind", "127.0.0.1", "-advertise", "127.0.0.1", "-client", "127.0.0.1",
 		"-http-port", strconv.Itoa(n.ports[consulHTTP]),
@@ -97,7 +100,7 @@ func (s *consulStore) command(n *Node) (*exec.Cmd, error) {
 		"-serf-lan-port", strconv.Itoa(n.ports[consulLAN]),
 		"-serf-wan-port", strconv.Itoa(n.ports[consulWAN]),
 		"-dns-port", "-1", "-grpc-port", "-1", "-grpc-tls-port", "-1",
-	}
+	)
 	if s.config.TLS != nil {
 		args = append(args, "-https-port", strconv.Itoa(n.ports[consulHTTPS]))
 	}

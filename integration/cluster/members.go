@@ -41,6 +41,20 @@ func healthy(ctx context.Context, change func() error) error {
 
 // readmit replaces the member by a new one with the same name and address.
 func (s *etcdStore) readmit(ctx context.Context, n *Node) error {
+	return s.readmitAs(ctx, n, (*clientv3.Client).MemberAdd)
+}
+
+// ReadmitAsLearner replaces the member of an etcd server, which has been wiped, by
+// one that does not vote. Launch starts it.
+func ReadmitAsLearner(ctx context.Context, n *Node) error {
+	s, ok := n.cluster.store.(*etcdStore)
+	if !ok {
+		return fmt.Errorf("%s has no learners", n.cluster.store.name())
+	}
+	return s.readmitAs(ctx, n, (*clientv3.Client).MemberAddAsLearner)
+}
+
+func (s *etcdStore) readmitAs(ctx context.Context, n *Node, add func(*clientv3.Client, context.Context, []string) (*clientv3.MemberAddResponse, error)) error {
 	if err := s.expel(ctx, n); err != nil {
 		return err
 	}
@@ -49,7 +63,7 @@ func (s *etcdStore) readmit(ctx context.Context, n *Node) error {
 		return err
 	}
 	err = healthy(ctx, func() error {
-		_, err := client.MemberAdd(ctx, []string{"http://" + hostPort(n.ports[etcdPeer])})
+		_, err := add(client, ctx, []string{"http://" + hostPort(n.ports[etcdPeer])})
 		return err
 	})
 	if err != nil {

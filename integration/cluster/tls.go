@@ -32,6 +32,9 @@ type Certificates struct {
 	CAFile                        string
 	ServerCertFile, ServerKeyFile string
 	ClientCertFile, ClientKeyFile string
+
+	authority *signer
+	renewals  int64
 }
 
 // NewCertificates makes certificates in dir, valid for a day, the servers' for
@@ -48,7 +51,7 @@ func NewCertificates(dir, client string) (*Certificates, error) {
 		return nil, fmt.Errorf("making the authority's key: %w", err)
 	}
 	authority := &signer{dir: dir, ca: ca, key: key}
-	c := &Certificates{}
+	c := &Certificates{authority: authority}
 	if c.CAFile, _, err = authority.sign("ca", ca, key); err != nil {
 		return nil, err
 	}
@@ -59,6 +62,14 @@ func NewCertificates(dir, client string) (*Certificates, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// RenewServer puts a new certificate of the servers, with a new key, in the place of
+// the present one.
+func (c *Certificates) RenewServer() error {
+	c.renewals++
+	_, _, err := c.authority.issue("server", 3+c.renewals, "localhost")
+	return err
 }
 
 // Server is what servers serve with; clients need a certificate if mutual.

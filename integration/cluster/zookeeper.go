@@ -27,6 +27,8 @@ type ZooKeeperConfig struct {
 	// MaxClientCnxns is how many connections a server takes from one address;
 	// 0 means the servers' default, 60, negative means no limit.
 	MaxClientCnxns int
+	// Observers is how many of the servers, the last ones, do not vote.
+	Observers int
 	// Config is appended to every server's zoo.cfg.
 	Config string
 	// Properties are Java system properties, by name.
@@ -109,9 +111,16 @@ func (s *zooStore) configuration(n *Node) (string, error) {
 		"admin.enableServer=false",
 		"4lw.commands.whitelist=*",
 	}
+	voters := len(n.cluster.nodes) - s.config.Observers
 	for _, other := range n.cluster.nodes {
-		lines = append(lines, fmt.Sprintf("server.%d=127.0.0.1:%d:%d",
-			other.index+1, other.ports[zooQuorum], other.ports[zooElection]))
+		line := fmt.Sprintf("server.%d=127.0.0.1:%d:%d", other.index+1, other.ports[zooQuorum], other.ports[zooElection])
+		if other.index >= voters {
+			line += ":observer"
+		}
+		lines = append(lines, line)
+	}
+	if n.index >= voters {
+		lines = append(lines, "peerType=observer")
 	}
 	if d := s.config.MinSessionTimeout; d > 0 {
 		lines = append(lines, fmt.Sprintf("minSessionTimeout=%d", d.Milliseconds()))
@@ -179,7 +188,7 @@ func (s *zooStore) ask(ctx context.Context, n *Node) (status, error) {
 	switch mode {
 	case "leader", "standalone":
 		return status{self: n.name, leader: n.name, leads: true}, nil
-	case "follower":
+	case "follower", "observer":
 		return status{self: n.name}, nil
 	}
 	return status{}, fmt.Errorf("%s does not serve: %s", n.name, strings.TrimSpace(text))
