@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -119,15 +120,18 @@ func TestRevoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithCancelCause(within(t, 5*time.Second))
+	asked := errors.New("the server was asked")
 	f.set(func() {
 		f.answer = func(op int32, _ []byte) (int32, []byte, reaction) {
 			if op == opCloseSession {
+				cancel(asked)
 				return 0, nil, hold
 			}
 			return 0, nil, usual
 		}
 	})
-	wantErr(t, "Revoke without an answer", lease.Revoke(within(t, 100*time.Millisecond)), driver.ErrUnavailable, context.DeadlineExceeded)
+	wantErr(t, "Revoke without an answer", lease.Revoke(ctx), driver.ErrUnavailable, asked)
 	if n := len(d.leases); n != 0 {
 		t.Errorf("the driver keeps %d leases after the one Revoke that the Store tries", n)
 	}

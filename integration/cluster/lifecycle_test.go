@@ -143,6 +143,9 @@ func (l *lifecycle) crash() {
 	l.must(n.Start(l.ctx))
 	l.holds("four")
 	l.must(n.Pause())
+	if stopped, err := isStopped(n.PID()); err != nil || !stopped {
+		l.t.Errorf("after Pause the server has stopped: %t, %v", stopped, err)
+	}
 	l.must(n.Kill()) // Also while it is paused.
 }
 

@@ -189,8 +189,9 @@ func (n *Node) end(sig syscall.Signal) error {
 	return nil
 }
 
-// Pause stops the server's process with SIGSTOP: it keeps its connections and
-// answers nothing. The kernel goes on accepting connections for it.
+// Pause stops the server's process with SIGSTOP, and returns when it has stopped: it
+// keeps its connections and answers nothing. The kernel goes on accepting
+// connections for it.
 func (n *Node) Pause() error { return n.freeze(syscall.SIGSTOP, true) }
 
 // Resume lets a paused server go on with SIGCONT, unaware of the pause.
@@ -206,7 +207,12 @@ func (n *Node) freeze(sig syscall.Signal, paused bool) error {
 		return err
 	}
 	n.paused = paused
-	return nil
+	if !paused {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return poll(ctx, func() (bool, error) { return isStopped(n.proc.cmd.Process.Pid) })
 }
 
 // Wipe removes the data of a server that does not run: it starts afresh.

@@ -9,3 +9,6 @@ import "syscall"
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// isStopped reports that a process has stopped once it was sent the signal.
+func isStopped(int) (bool, error) { return true, nil }

@@ -11,7 +11,7 @@ import (
 )
 
 // Patience bounds what a cluster is waited for.
-const Patience = 40 * time.Second
+const Patience = 2 * time.Minute
 
 // Bounded returns a context that ends with the test, or after Patience.
 func Bounded(t testing.TB) (context.Context, context.CancelFunc) {

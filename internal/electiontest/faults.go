@@ -183,3 +183,17 @@ func strictWaits(t *testing.T, env *drivertest.Env) {
 	}
 	resign(t, last)
 }
+
+// resignInOutage: a resignation without a deadline ends with the session, whose end
+// gives the office away, and says that it was not recorded.
+func resignInOutage(t *testing.T, env *drivertest.Env) {
+	p := open(t, env)
+	lead := campaign(t, p.candidate(t, nil))
+	env.Silence(t, p.spy.Driver)
+	defer env.Heal(t, p.spy.Driver)
+	ended := make(chan error, 1)
+	go func() { ended <- lead.Resign(context.Background()) }()
+	if err := within(t, env.TTL, "Resign returns", ended); err == nil {
+		t.Error("Resign = nil, though the store heard nothing")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -206,12 +207,13 @@ func thousandHandOvers(t *testing.T, env *drivertest.Env) {
 // is the one whose turn it is.
 func oneWakesOf64(t *testing.T, env *drivertest.Env) {
 	const n = 64
-	boss := open(t, env)
+	ttl := 3 * env.TTL
+	boss := openFor(t, env, ttl)
 	lead := campaign(t, boss.candidate(t, nil))
 	var all [n]*process
 	var won [n]<-chan *election.Leadership
 	for i := range n {
-		all[i] = open(t, env)
+		all[i] = openFor(t, env, ttl)
 		won[i] = inBackground(t, all[i].candidate(t, nil))
 		boss.queued(t, i+2)
 	}
@@ -223,7 +225,7 @@ func oneWakesOf64(t *testing.T, env *drivertest.Env) {
 			reads[i], commits[i] = quiet(i)
 		}
 		resign(t, lead)
-		lead = within(t, 5*time.Second, "the next leads", won[turn])
+		lead = within(t, env.TTL, "the next leads", won[turn])
 		settle(t, all[:])
 		for i := range n {
 			r, c := quiet(i)
@@ -299,4 +301,49 @@ func hundredAtRest(t *testing.T, env *drivertest.Env) {
 	} else {
 		t.Logf("%d renewals in three TTLs, no other call", n)
 	}
+}
+
+// namesThatChange: an election that is over leaves no goroutine and no watch
+// behind, nor do many of one name.
+func namesThatChange(t *testing.T, env *drivertest.Env) {
+	const names, workers, objects = 100, 10, 50
+	p := open(t, env)
+	hold := func(name string) {
+		e, err := election.New(p.Store, name, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		lead, err := e.Campaign(t.Context())
+		if err != nil {
+			t.Errorf("Campaign: %v", err)
+			return
+		}
+		resign(t, lead)
+	}
+	hold("first")
+	settle(t, []*process{p})
+	goroutines, watching := runtime.NumGoroutine(), p.spy.watching.Load()
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			for i := worker; i < names; i += workers {
+				hold(fmt.Sprintf("n%d", i))
+			}
+		})
+	}
+	all.Wait()
+	for range objects {
+		hold("e")
+	}
+	eventually(t, 5*time.Second, "nothing is left in the process", func() error {
+		// The client may have opened connections for so many calls.
+		if now := runtime.NumGoroutine(); now > goroutines+names/10 {
+			return fmt.Errorf("%d goroutines, %d before", now, goroutines)
+		}
+		if now := p.spy.watching.Load(); now > watching {
+			return fmt.Errorf("%d watches, %d before", now, watching)
+		}
+		return nil
+	})
 }

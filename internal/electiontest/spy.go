@@ -13,6 +13,7 @@ import (
 type spy struct {
 	driver.Driver
 	reads, commits, watches, grants, renewals atomic.Int64
+	watching                                  atomic.Int64 // watches that last
 
 	mu     sync.Mutex
 	leases []driver.Lease
@@ -35,6 +36,8 @@ func (s *spy) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error)
 
 func (s *spy) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	s.watches.Add(1)
+	s.watching.Add(1)
+	defer s.watching.Add(-1)
 	return s.Driver.Watch(ctx, target, changed)
 }
 
