@@ -41,7 +41,7 @@ LOWEST = -modfile=lowest.mod -mod=mod
 # simulations are the tests that call seeds.Run, which has their names end so.
 SIMULATED = $(or $(patsubst %/,./%,$(sort $(dir $(shell git grep --untracked -lwF seeds.Run -- '*_test.go')))),$(error no package runs simulations))
 SEEDS = $(GO) test -vet=off -count=1 -timeout 10m -run Simulation$$ $(SIMULATED)
-# REAL tests on real servers: so many packages at a time, each with the stores
+# REAL tests on real servers: two packages at a time, each with the stores
 # side by side. TIMED are the packages that measure how soon things recover: no
 # other package runs beside them; their stores do.
 REAL = $(GO) test -C integration -race -vet=off -count=1 -parallel 12 -timeout 40m
@@ -85,11 +85,10 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -trimpath -test -deps -export ./conformance/... > /dev/null
 	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
-		"$(REAL) -p 3 $(UNTIMED)" \
+		"$(REAL) -p 2 $(UNTIMED)" \
 		-- \
 		$(foreach m,$(EXAMPLES),"$(call UNIT,$(m)) ./...") \
-		"$$alone $(call ALONE,integration) $(LOWEST) -p 3 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
-		-- \
+		"$$alone $(call ALONE,integration) $(LOWEST) -p 2 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
 		"$(BESIDE) $(call UNIT,.) ./..." \
 		'$(BESIDE) $(SEEDS)' \
 		$(foreach m,$(ADAPTERS) $(BRIDGES),"$(BESIDE) $(call UNIT,$(m)) ./...") \

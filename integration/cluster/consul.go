@@ -47,6 +47,9 @@ const (
 	consulPorts
 )
 
+// consulFile is the name of a server's configuration file.
+const consulFile = "consul.hcl"
+
 type consulStore struct {
 	config  ConsulConfig
 	program string
@@ -84,7 +87,7 @@ func (s *consulStore) securePort() int {
 }
 
 func (s *consulStore) command(n *Node) (*exec.Cmd, error) {
-	file := filepath.Join(n.dir, "consul.hcl")
+	file := filepath.Join(n.dir, consulFile)
 	if err := os.WriteFile(file, []byte(n.edited(s.configuration())), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the configuration of %s: %w", n.name, err)
 	}

@@ -82,7 +82,8 @@ var kinds = []kind{
 	{name: "member removed", inject: memberRemoved, stores: "etcd consul"},
 	// Refusals.
 	{name: "store full", inject: storeFull, stores: "etcd"},
-	{name: "permissions taken for a moment", inject: refusedForAMoment, stores: "etcd zookeeper"},
+	{name: "permissions taken for a moment", inject: refusedForAMoment},
+	{name: "limits on requests", inject: limited, stores: "consul"},
 	// Crowds.
 	{name: "reconnect storm of 300 clients", inject: reconnectStorm},
 }

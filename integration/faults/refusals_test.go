@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/go-zookeeper/zk"
+	"github.com/hashicorp/consul/api"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/quorate/quorate/integration/cluster"
 )
 
 // storeFull has etcd refuse what needs space, while it serves all else: reads,
@@ -58,7 +61,7 @@ func refusedForAMoment(ctx context.Context, r *run) error {
 
 // refusers return how a store is made to refuse, and how that is undone.
 var refusers = map[string]func(context.Context, *run) (refuse, allow func() error, _ error){
-	"etcd": refuseEtcd, "zookeeper": refuseZooKeeper,
+	"etcd": refuseEtcd, "consul": refuseConsul, "zookeeper": refuseZooKeeper,
 }
 
 // refuseEtcd switches authentication on, for which no client has a user.
@@ -92,6 +95,66 @@ func refuseEtcd(ctx context.Context, r *run) (refuse, allow func() error, _ erro
 		return err
 	}
 	return refuse, allow, nil
+}
+
+const (
+	consulRoot      = "5e5b4a9c-6d1f-4c0e-9f0a-3b8f1d2c7e60"
+	consulAnonymous = "00000000-0000-0000-0000-000000000002"
+)
+
+// startConsul starts servers with access control, which allow everything until the
+// token of those who have none gets a policy.
+func startConsul() (*cluster.Cluster, error) {
+	return cluster.StartConsul(cluster.ConsulConfig{Token: consulRoot, Config: fmt.Sprintf(`autopilot { server_stabilization_time = "1s" }
+acl {
+  enabled = true
+  default_policy = "allow"
+  tokens { initial_management = %q, agent = %[1]q }
+}`, consulRoot)})
+}
+
+// refuseConsul gives the token of those who have none a policy that lets nobody
+// write keys.
+func refuseConsul(ctx context.Context, r *run) (refuse, allow func() error, _ error) {
+	admin := r.admin.(*consulAdmin)
+	query := (&api.QueryOptions{Token: consulRoot}).WithContext(ctx)
+	root := (&api.WriteOptions{Token: consulRoot}).WithContext(ctx)
+	policy := &api.ACLPolicy{Name: "read-only", Rules: `key_prefix "" { policy = "read" }`}
+	err := admin.any(ctx, func(client *api.Client) error {
+		known, _, err := client.ACL().PolicyReadByName(policy.Name, query)
+		if err == nil && known == nil {
+			known, _, err = client.ACL().PolicyCreate(policy, root)
+		}
+		if err == nil {
+			policy = known
+		}
+		return err
+	})
+	set := func(policies ...*api.ACLLink) error {
+		return admin.any(ctx, func(client *api.Client) error {
+			_, _, err := client.ACL().TokenUpdate(&api.ACLToken{AccessorID: consulAnonymous, Policies: policies}, root)
+			return err
+		})
+	}
+	refuse = func() error { return set(&api.ACLLink{ID: policy.ID}) }
+	allow = func() error { return set() }
+	return refuse, allow, err
+}
+
+// limited has the Consul servers enforce limits on requests that are well below what
+// the clients ask for when all is well.
+func limited(ctx context.Context, r *run) error {
+	err := cluster.ReloadConsul(ctx, r.cluster, func(config string) string {
+		return config + `
+limits { request_limits { mode = "enforcing", read_rate = 20, write_rate = 20 } }
+`
+	})
+	if err != nil {
+		return err
+	}
+	pause(r.either())
+	r.heals()
+	return cluster.ReloadConsul(ctx, r.cluster, nil)
 }
 
 // refuseZooKeeper takes away the permission to write to what is there.

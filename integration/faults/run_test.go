@@ -61,6 +61,9 @@ func startRun(t *testing.T, store string, ttl time.Duration, clients int, seed u
 		t: t, rig: harness.Stores[store], ttl: ttl, random: rand.New(rand.NewPCG(seed, 0)),
 		dir: t.TempDir(), h: newHistory(),
 	}
+	if store == "consul" {
+		r.rig.Start = startConsul
+	}
 	var err error
 	if r.cluster, err = r.rig.Start(); err != nil {
 		t.Fatal(err)
