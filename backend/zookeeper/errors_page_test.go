@@ -26,7 +26,7 @@ func TestErrorsPage(t *testing.T) {
 	_, section, _ := strings.Cut(string(page), "\n## ZooKeeper\n")
 	answers := []error{
 		zk.ErrNoAuth, zk.ErrAuthFailed, zk.ErrSessionExpired, zk.ErrSessionMoved, zk.ErrConnectionClosed,
-		zk.ErrInvalidACL, errors.New(throttled),
+		zk.ErrInvalidACL, errors.New(throttled), codeError(codeAuthRequired),
 	}
 	rows := 0
 	for line := range strings.Lines(section) {
