@@ -19,8 +19,7 @@ ROWS ?=
 # KNOWN is STORE, or all of the stores given. A STORE that is none of them would
 # match no test, which go test calls a success.
 KNOWN = $(if $(filter-out $(1),$(STORE)),$(error STORE=$(STORE) is none of: $(1)),$(or $(STORE),$(1)))
-STORES = $(call KNOWN,etcd consul zookeeper)
-CONFORMING = $(call KNOWN,etcd consul zookeeper postgres)
+STORES = $(call KNOWN,etcd consul zookeeper postgres)
 # A module that is announced and has no code yet is left out.
 EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
 ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/postgres)
@@ -102,8 +101,8 @@ unit: bin/testrun ## the tests that need no server: root, adapters and bridges
 	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES),"$(call UNIT,$(m)) ./...")
 
 .PHONY: conformance
-conformance: conforming servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
-	@bin/testrun "$(REAL) -p 3 $(addprefix ./conformance/,$(CONFORMING))"
+conformance: stores servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=
+	@bin/testrun "$(REAL) -p 3 $(addprefix ./conformance/,$(STORES))"
 
 .PHONY: servers
 servers: ## install or build the servers that the tests start (cached outside the tree)
@@ -113,10 +112,9 @@ servers: ## install or build the servers that the tests start (cached outside th
 tour: ## the tour: one leader over a real etcd server, killed and succeeded
 	$(GO) run -C examples ./tour
 
-# These see to it that STORE is known before anything is built or run.
-.PHONY: stores conforming
+# This sees to it that STORE is known before anything is built or run.
+.PHONY: stores
 stores: ; @: $(STORES)
-conforming: ; @: $(CONFORMING)
 
 # EACHSTORE runs a command on one store at a time, as a measurement needs it, and
 # on all of them even if one fails.

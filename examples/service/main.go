@@ -38,7 +38,7 @@ const (
 )
 
 func main() {
-	url := flag.String("store", "etcd://127.0.0.1:2379", "the store: etcd://, consul:// or zookeeper:// with host:port,host:port")
+	url := flag.String("store", "etcd://127.0.0.1:2379", "the store: etcd://, consul://, zookeeper:// or postgres:// with host:port,host:port")
 	listen := flag.String("listen", ":8080", "where the probes are answered")
 	ttl := flag.Duration("ttl", backend.DefaultTTL, "how long the others wait for this one when it is not heard of")
 	grace := flag.Bool("grace", false, "print how long it takes to stop at most, and exit")

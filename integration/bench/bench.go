@@ -50,6 +50,11 @@ var rows = []row{
 		about: "With an open session, when nobody else wants it, by one that had it before. On ZooKeeper all talk to the same server.",
 	},
 	{
+		name: "seen", title: "A change is seen", measure: changesSeen,
+		about: "From the call that changes a key in one process until a watch in another shows it. On PostgreSQL also with `Options.Poll`, " +
+			"as behind PgBouncer.",
+	},
+	{
 		name: "handover", title: "Graceful hand-over", measure: handovers, leaves: true,
 		about: "From the holder's call to give up until the next one's call to get it has returned, all candidates spread over " +
 			"32 processes at most; and the requests that the servers get for it until all is quiet, less what they get in that time " +
@@ -78,6 +83,11 @@ var rows = []row{
 			"again, are in its figures per change.",
 	},
 	{
+		name: "crowd", title: "Many members at rest", measure: crowdAtRest, leaves: true,
+		about: "The members of one group in 20 processes, each with a Store of its own, when nothing changes. Requests of all of them are " +
+			"counted at the servers, for ten seconds; the TTL is as long.",
+	},
+	{
 		name: "slots", title: "Rebalance", measure: rebalances,
 		about: "Four workers share the slots, each on a Store of its own, and a fifth comes. The time to share includes half a second " +
 			"to a second in which changes are left to settle, and the newcomer's own connection.",
@@ -103,7 +113,7 @@ func Rows() []string {
 }
 
 // Stores are the names of the stores, in order.
-func Stores() []string { return []string{"etcd", "consul", "zookeeper"} }
+func Stores() []string { return harness.Names }
 
 // outcome is what came of a row on a store.
 type outcome struct {

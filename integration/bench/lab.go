@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type scale struct {
 	loads      int           // how often
 	entries    int           // in a counter's document
 	members    []int
+	crowd      int // members of a group at rest
 	changes    int // of a member
 	slots      []int
 	rebalances int
@@ -53,7 +55,7 @@ func full(rounds int) scale {
 	return scale{
 		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, crashes: rounds,
 		resting: []int{1, 100, 1000}, rest: 2 * restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
-		members: []int{10, 100, 1000}, changes: 2 * rounds,
+		members: []int{10, 100, 1000}, crowd: 1000, changes: 2 * rounds,
 		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 3),
 		clients: 300, storms: max(rounds/2, 3), calm: 8 * time.Second,
 	}
@@ -61,7 +63,7 @@ func full(rounds int) scale {
 
 var smoke = scale{
 	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 2, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
-	load: 20 * time.Millisecond, loads: 1, entries: 3, members: []int{2}, changes: 1,
+	load: 20 * time.Millisecond, loads: 1, entries: 3, members: []int{2}, crowd: 2, changes: 1,
 	slots: []int{8}, rebalances: 1, clients: 4, storms: 1, calm: time.Second,
 }
 
@@ -73,6 +75,8 @@ func start(store harness.Store) (*cluster.Cluster, error) {
 		return cluster.StartConsul(cluster.ConsulConfig{Config: "limits { http_max_conns_per_client = 10000 }"})
 	case "zookeeper":
 		return cluster.StartZooKeeper(cluster.ZooKeeperConfig{TickTime: harness.Tick, MaxClientCnxns: -1})
+	case "postgres":
+		return cluster.StartPostgresCluster(cluster.PostgresConfig{Schema: harness.PostgresSchema() + postgresTables, Config: "max_connections = 2000"})
 	default:
 		return store.Start()
 	}
@@ -102,6 +106,18 @@ func version(ctx context.Context, store string, c *cluster.Cluster) string {
 			return err.Error()
 		}
 		return fmt.Sprint("Consul ", self["Config"]["Version"])
+	case "postgres":
+		p, err := openPostgres(c.Addrs(), time.Second)
+		if err != nil {
+			return err.Error()
+		}
+		defer p.close()
+		var number string
+		if err := p.(*postgresPeer).pool.QueryRow(ctx, "SHOW server_version").Scan(&number); err != nil {
+			return err.Error()
+		}
+		number, _, _ = strings.Cut(number, " ")
+		return "PostgreSQL " + number
 	default:
 		answer, err := cluster.FourLetterWord(ctx, c.Nodes()[0], "srvr")
 		if err != nil {

@@ -40,6 +40,8 @@ func openPeer(store string, addrs []string, ttl time.Duration) (peer, error) {
 		return openEtcd(addrs, ttl)
 	case "consul":
 		return openConsul(addrs, ttl)
+	case "postgres":
+		return openPostgres(addrs, ttl)
 	default:
 		return openZooKeeper(addrs, ttl)
 	}
@@ -50,6 +52,7 @@ var recipe = map[string]struct{ election, counter, presence string }{
 	"etcd":      {"concurrency.Election", "concurrency.STM", "lease, put, watch"},
 	"consul":    {"api.Lock, no lock-delay", "KV get and CAS", "session, acquire, blocking query"},
 	"zookeeper": {"zk.Lock", "Get and Set", "ephemeral node, ChildrenW"},
+	"postgres":  {"pg_advisory_lock", "UPDATE n = n + 1", "a row with a heartbeat, LISTEN"},
 }
 
 // notify says that something changed, without waiting.

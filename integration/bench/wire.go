@@ -70,7 +70,7 @@ func (m *meter) fail(err error) {
 
 // tap returns what reads a connection's requests, in the protocol of a store.
 func (m *meter) tap(store string) func() io.Writer {
-	parse := map[string]func([]byte, *wire) (int, int, error){"etcd": http2, "consul": http1, "zookeeper": zooKeeper}[store]
+	parse := map[string]func([]byte, *wire) (int, int, error){"etcd": http2, "consul": http1, "zookeeper": zooKeeper, "postgres": postgresWire}[store]
 	return func() io.Writer { return &wire{meter: m, parse: parse} }
 }
 
@@ -118,6 +118,45 @@ func zooKeeper(data []byte, w *wire) (used, requests int, err error) {
 		return 0, 0, fmt.Errorf("a ZooKeeper frame of %d bytes", w.skip)
 	}
 	return 4, 1, nil
+}
+
+// The requests of PostgreSQL's protocol that are not its version.
+const (
+	cancelRequest = 80877102
+	sslRequest    = 80877103
+	gssRequest    = 80877104
+)
+
+// postgresWire reads one message's head. A round trip ends with a Sync or is a
+// simple Query; to connect, and to cancel a statement, are requests too.
+func postgresWire(data []byte, w *wire) (used, requests int, err error) {
+	if !w.begun {
+		if len(data) < 8 {
+			return 0, 0, nil
+		}
+		size, code := binary.BigEndian.Uint32(data), binary.BigEndian.Uint32(data[4:])
+		if size < 8 || size > 10000 || code>>16 != 3 && (code < cancelRequest || code > gssRequest) {
+			return 0, 0, fmt.Errorf("no start of a connection to PostgreSQL: %.8q", data)
+		}
+		w.skip = int(size) - 8
+		w.begun = code != sslRequest && code != gssRequest
+		if w.begun {
+			requests = 1
+		}
+		return 8, requests, nil
+	}
+	if len(data) < 5 {
+		return 0, 0, nil
+	}
+	size := binary.BigEndian.Uint32(data[1:])
+	if size < 4 || size > 64<<20 {
+		return 0, 0, fmt.Errorf("a message of PostgreSQL of %d bytes", size)
+	}
+	w.skip = int(size) - 4
+	if data[0] == 'S' || data[0] == 'Q' {
+		requests = 1
+	}
+	return 5, requests, nil
 }
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

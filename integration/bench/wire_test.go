@@ -13,11 +13,17 @@ func TestMeter(t *testing.T) {
 	frame := func(kind byte, n int) []byte {
 		return append([]byte{0, byte(n >> 8), byte(n), kind, 0, 0, 0, 0, 1}, bytes.Repeat([]byte{'x'}, n)...)
 	}
+	message := func(kind string, n int) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte(kind), uint32(n+4)), make([]byte, n)...)
+	}
+	startup := append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 20), 3<<16), make([]byte, 12)...)
 	for store, c := range map[string]struct {
 		parts [][]byte
 		want  int
 	}{
 		"zookeeper": {[][]byte{zooFrame(44), zooFrame(8), zooFrame(0)}, 3},
+		// The start, a statement, a simple one, and a Terminate.
+		"postgres": {[][]byte{startup, message("P", 100), message("B", 30), message("E", 5), message("S", 0), message("Q", 9), message("X", 0)}, 3},
 		// Settings, headers, a message, a ping, the end of a stream.
 		"etcd": {[][]byte{[]byte(preface), frame(4, 0), frame(1, 300), frame(0, 5), frame(6, 8), frame(0, 0), frame(0, 700)}, 2},
 		"consul": {[][]byte{
@@ -56,6 +62,7 @@ func TestMeterOfNonsense(t *testing.T) {
 		"etcd":      "GET / HTTP/1.1\r\nHost: somebody who is lost\r\n\r\n",
 		"consul":    "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
 		"zookeeper": "\xff\xff\xff\xff",
+		"postgres":  "GET / HTTP/1.1\r\n",
 	} {
 		m := newMeter()
 		_, _ = m.tap(store)().Write([]byte(text))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,7 +28,7 @@ type Cluster struct {
 	close  func() error
 }
 
-// store is what differs between etcd, Consul and ZooKeeper.
+// store is what differs between etcd, Consul, ZooKeeper and PostgreSQL.
 type store interface {
 	// name names the store in messages and directories.
 	name() string
@@ -37,6 +38,8 @@ type store interface {
 	securePort() int
 	// command is the server's command line; it writes what that needs.
 	command(n *Node) (*exec.Cmd, error)
+	// stopSignal has a server end in order.
+	stopSignal() syscall.Signal
 	// ask fails unless the node serves.
 	ask(ctx context.Context, n *Node) (status, error)
 	// snapshot takes a backup to path; restore puts it back and waits until

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -78,6 +79,8 @@ func StartConsul(config ConsulConfig) (*Cluster, error) {
 func (s *consulStore) name() string { return "consul" }
 
 func (s *consulStore) ports() int { return consulPorts }
+
+func (s *consulStore) stopSignal() syscall.Signal { return syscall.SIGTERM }
 
 func (s *consulStore) securePort() int {
 	if s.config.TLS == nil {

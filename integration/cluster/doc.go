@@ -1,4 +1,4 @@
-// Package cluster runs real etcd, Consul and ZooKeeper clusters on this
+// Package cluster runs real etcd, Consul, ZooKeeper and PostgreSQL clusters on this
 // machine and breaks them on purpose: the ground on which the library's
 // guarantees are tested. It is for tests and for the programs beside it.
 //
@@ -33,12 +33,18 @@
 // is told to (etcd's AutoSync), so none finds a way around its proxies. What is
 // between the servers has no proxy: pause servers to part them.
 //
+// PostgreSQL elects nobody. Its cluster is a primary and two standbys, of which
+// each commit waits for one, and a tool that promotes a standby when the primary
+// is silent ([Cluster.Depose] does so although it is not). A [Postgres] is a
+// single server, and what conformance tests take apart by hand.
+//
 // # Getting the servers
 //
 // make servers gets what is missing, and is not needed for etcd and Consul,
 // which are built on first use into the user's cache directory: etcd from
 // cmd/etcdnode in seconds to a minute, Consul from tools/consul in 5 to 8
-// minutes and up to 4 GB. ZooKeeper is the Debian package of that name.
+// minutes and up to 4 GB. ZooKeeper and PostgreSQL are the Debian packages of
+// these names.
 // QUORATE_CONSUL (a program) and QUORATE_ZOOKEEPER_CLASSPATH (a Java class
 // path) name others.
 //

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -64,6 +65,8 @@ func StartEtcd(config EtcdConfig) (*Cluster, error) {
 func (s *etcdStore) name() string { return "etcd" }
 
 func (s *etcdStore) ports() int { return etcdPorts }
+
+func (s *etcdStore) stopSignal() syscall.Signal { return syscall.SIGTERM }
 
 func (s *etcdStore) securePort() int {
 	if s.config.TLS == nil {

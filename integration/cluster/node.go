@@ -85,6 +85,11 @@ func (n *Node) Launch() error { return n.launch(nil) }
 func (n *Node) launch(edit func(config string) string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.begin(edit)
+}
+
+// begin is launch with the lock held.
+func (n *Node) begin(edit func(config string) string) error {
 	n.edit = edit
 	defer func() { n.edit = nil }()
 	if n.runs() {
@@ -153,13 +158,27 @@ func (n *Node) Kill() error {
 	return n.end(syscall.SIGKILL)
 }
 
+// relaunch kills a server that runs and starts it again. One that does not run,
+// or is paused, stays as it is.
+func (n *Node) relaunch() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.runs() || n.paused {
+		return nil
+	}
+	if err := n.end(syscall.SIGKILL); err != nil {
+		return err
+	}
+	return n.begin(nil)
+}
+
 // Stop lets the server end in order, and kills it if that takes longer than
 // stopTimeout. A paused server is resumed for it. Stopping one that does not
 // run does nothing.
 func (n *Node) Stop() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.end(syscall.SIGTERM)
+	return n.end(n.cluster.store.stopSignal())
 }
 
 func (n *Node) end(sig syscall.Signal) error {

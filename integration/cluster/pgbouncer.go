@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -75,11 +74,9 @@ server_login_retry = 0.1
 			return err
 		}
 	}
-	cmd := exec.Command(program, config)
-	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: b.server.as}
 	var err error
 	log := filepath.Join(dir, "pgbouncer.log")
-	if b.proc, err = b.server.forker.start(cmd, log); err != nil {
+	if b.proc, err = b.server.forker.start(b.server.command(dir, program, config), log); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -36,39 +34,10 @@ func (p *Postgres) end(sig syscall.Signal) error {
 
 // Pause stops the server's processes with SIGSTOP; the kernel goes on accepting
 // connections for it. Resume lets them go on, unaware of the pause.
-func (p *Postgres) Pause() error { return p.signalAll(syscall.SIGSTOP) }
+func (p *Postgres) Pause() error { return p.proc.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.
-func (p *Postgres) Resume() error { return p.signalAll(syscall.SIGCONT) }
-
-// signalAll signals the postmaster first, so that it starts no other child.
-func (p *Postgres) signalAll(sig syscall.Signal) error {
-	if !p.proc.alive() {
-		return nil
-	}
-	errs := []error{p.proc.signal(sig)}
-	postmaster := p.proc.cmd.Process.Pid
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return err
-	}
-	for _, name := range stats {
-		stat, err := os.ReadFile(name)
-		if err != nil {
-			continue // It ended.
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		fields := strings.Fields(rest)
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err != nil || len(fields) < 2 || fields[1] != strconv.Itoa(postmaster) {
-			continue
-		}
-		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
+func (p *Postgres) Resume() error { return p.proc.signal(syscall.SIGCONT) }
 
 // Exec runs SQL as the superuser on a connection of its own.
 func (p *Postgres) Exec(ctx context.Context, sql string, args ...any) error {
@@ -90,16 +59,10 @@ func (p *Postgres) Backup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if p.as != nil {
-		if err := os.Chown(dir, int(p.as.Uid), int(p.as.Gid)); err != nil {
-			return "", err
-		}
+	if err := p.give(dir); err != nil {
+		return "", err
 	}
-	return dir, p.copyFrom(p, dir)
-}
-
-func (p *Postgres) copyFrom(server *Postgres, dir string, more ...string) error {
-	return p.run("pg_basebackup", append([]string{"--dbname", server.URL(), "--pgdata", dir, "--checkpoint", "fast", "--no-sync"}, more...)...)
+	return dir, p.backUp(p.URL(), dir)
 }
 
 // Restore puts the server back to a base backup, as an operator does that has
@@ -137,7 +100,7 @@ func (p *Postgres) Rejoin(primary *Postgres, name string) error {
 }
 
 func (p *Postgres) becomeStandby(primary *Postgres, name string) error {
-	if err := p.copyFrom(primary, p.data(), "--write-recovery-conf"); err != nil {
+	if err := p.backUp(primary.URL(), p.data(), "--write-recovery-conf"); err != nil {
 		return err
 	}
 	// The last setting of a name counts.

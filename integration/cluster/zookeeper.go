@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -69,6 +70,8 @@ func StartZooKeeper(config ZooKeeperConfig) (*Cluster, error) {
 func (s *zooStore) name() string { return "zookeeper" }
 
 func (s *zooStore) ports() int { return zooPorts }
+
+func (s *zooStore) stopSignal() syscall.Signal { return syscall.SIGTERM }
 
 func (s *zooStore) securePort() int {
 	if s.config.TLS == nil {

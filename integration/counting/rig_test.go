@@ -31,6 +31,7 @@ var plains = map[string]func(t testing.TB, addrs []string, key string) (once fun
 	"etcd":      plainEtcd,
 	"consul":    plainConsul,
 	"zookeeper": plainZooKeeper,
+	"postgres":  plainPostgres,
 }
 
 // rig is a cluster and the processes that count on it.

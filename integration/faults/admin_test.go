@@ -37,6 +37,7 @@ var admins = map[string]func(*cluster.Cluster) admin{
 	"etcd":      newEtcdAdmin,
 	"consul":    newConsulAdmin,
 	"zookeeper": func(c *cluster.Cluster) admin { return &zooAdmin{cluster: c} },
+	"postgres":  newPostgresAdmin,
 }
 
 type etcdAdmin struct{ client *clientv3.Client }

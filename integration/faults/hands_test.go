@@ -166,7 +166,7 @@ func serverEmptied(ctx context.Context, r *run) error {
 }
 
 // serverMisconfigured has a follower start with another cluster's identity,
-// and then with its own again.
+// or follow another server, and then with its own again.
 func serverMisconfigured(ctx context.Context, r *run) error {
 	n, err := r.cluster.NotLeader(ctx)
 	if err != nil {
@@ -187,6 +187,8 @@ func serverMisconfigured(ctx context.Context, r *run) error {
 		edit = func(config string) string {
 			return strings.Replace(config, "initial-cluster-token: ", "initial-cluster-token: another-", 1)
 		}
+	case "postgres":
+		edit = func(config string) string { return config + "\nprimary_conninfo = 'host=127.0.0.1 port=1'\n" }
 	case "zookeeper":
 		// The identities of all servers are shifted by one, so it takes
 		// another's place.
@@ -239,7 +241,7 @@ func memberRemoved(ctx context.Context, r *run) error {
 	return n.Replace(ctx)
 }
 
-// reconnectStorm has 300 more clients lose their connections together with
+// reconnectStorm has many more clients lose their connections together with
 // ours: the servers are killed and started again at once.
 func reconnectStorm(ctx context.Context, r *run) error {
 	crowd, err := r.crowd(ctx)

@@ -61,7 +61,8 @@ var kinds = []kind{
 	// The network of clients.
 	{name: "a client parted", inject: clientParted},
 	{name: "all clients parted", inject: clientsParted},
-	{name: "clients parted from one server", inject: partedFromOne},
+	// On PostgreSQL the primary serves them all.
+	{name: "clients parted from one server", inject: partedFromOne, stores: "etcd consul zookeeper"},
 	{name: "one-way loss", inject: oneWay},
 	{name: "latency and jitter", inject: latency},
 	{name: "replies held and released", inject: repliesHeld},
@@ -84,6 +85,14 @@ var kinds = []kind{
 	{name: "store full", inject: storeFull, stores: "etcd"},
 	{name: "permissions taken for a moment", inject: refusedForAMoment},
 	{name: "limits on requests", inject: limited, stores: "consul"},
+	{name: "server made read-only", inject: readOnly, stores: "postgres"},
+	// What is special to a server that has a clock, and a tool that promotes another.
+	{name: "standby promoted beside the primary", inject: deposedAlive, stores: "postgres"},
+	{name: "connections ended by the server", inject: connectionsEnded, stores: "postgres"},
+	{name: "connections used up", inject: connectionsUsedUp, stores: "postgres"},
+	{name: "clock stepped forward", inject: clockForward, stores: "postgres", early: notification, held: true},
+	{name: "clock stepped back", inject: clockBack, stores: "postgres"},
 	// Crowds.
-	{name: "reconnect storm of 300 clients", inject: reconnectStorm},
+	{name: "reconnect storm of 300 clients", inject: reconnectStorm, stores: "etcd consul zookeeper"},
+	{name: "reconnect storm of 20 clients", inject: reconnectStorm, stores: "postgres"},
 }

@@ -61,7 +61,7 @@ func refusedForAMoment(ctx context.Context, r *run) error {
 
 // refusers return how a store is made to refuse, and how that is undone.
 var refusers = map[string]func(context.Context, *run) (refuse, allow func() error, _ error){
-	"etcd": refuseEtcd, "consul": refuseConsul, "zookeeper": refuseZooKeeper,
+	"etcd": refuseEtcd, "consul": refuseConsul, "zookeeper": refuseZooKeeper, "postgres": refusePostgres,
 }
 
 // refuseEtcd switches authentication on, for which no client has a user.

@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	stormSize = 300
 	// stormTTL is what services have, rather than tests.
 	stormTTL = 10 * time.Second
 	// perAddress is how many clients share an address of 127.0.0.0/8: servers
@@ -25,12 +24,21 @@ const (
 	perAddress = 20
 )
 
+// stormSize is how many come: as many as a server takes, with a few connections
+// each, where it has 100 by default.
+func (r *run) stormSize() int {
+	if r.rig.Name == "postgres" {
+		return 20
+	}
+	return 300
+}
+
 // crowd starts the many, in one process, and waits until each has a session.
 func (r *run) crowd(ctx context.Context) (*process, error) {
 	n := len(r.all)
 	p := &process{number: n, id: "storm", name: fmt.Sprintf("storm.%d", n)}
 	p.journal.Path = filepath.Join(r.dir, "journal-"+p.name)
-	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: stormSize}); err != nil {
+	if err := r.launch(p, task{Addrs: r.cluster.Addrs(), Storm: r.stormSize()}); err != nil {
 		return nil, err
 	}
 	return p, r.gathered(ctx, p, harness.Now())
@@ -50,11 +58,11 @@ func (r *run) gathered(ctx context.Context, p *process, since int64) error {
 	}
 	for deadline := time.Now().Add(2 * time.Minute); ; {
 		n := size()
-		if n == stormSize {
+		if n == r.stormSize() {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d of %d clients have a session and an answer: %s", n, stormSize, p.Tail(1000))
+			return fmt.Errorf("%d of %d clients have a session and an answer: %s", n, r.stormSize(), p.Tail(1000))
 		}
 		if !wait(ctx, 50*time.Millisecond) {
 			return context.Cause(ctx)

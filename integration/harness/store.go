@@ -7,10 +7,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	"github.com/jackc/pgx/v5/pgxpool"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -19,6 +21,7 @@ import (
 	"github.com/quorate/quorate/backend/consul"
 	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/etcd"
+	"github.com/quorate/quorate/backend/postgres"
 	"github.com/quorate/quorate/backend/zookeeper"
 	"github.com/quorate/quorate/integration/cluster"
 )
@@ -98,7 +101,7 @@ func (o *Opened) Close() error {
 }
 
 // Names are the stores' names, in the order of the documentation.
-var Names = []string{"etcd", "consul", "zookeeper"}
+var Names = []string{"etcd", "consul", "zookeeper", "postgres"}
 
 // EachStore runs a test for each store, side by side, as a subtest of the store's
 // name. It fails if -run names none of them.
@@ -154,6 +157,23 @@ var Stores = map[string]Store{
 		connect: connectConsul,
 	},
 	"zookeeper": ZooKeeper(Tick),
+	"postgres":  Postgres(nil),
+}
+
+// Postgres is the store with options of the adapter's own.
+func Postgres(options *postgres.Options) Store {
+	return Store{
+		Name: "postgres",
+		// Whoever comes first ends an expired lease: an observer does if nobody
+		// else is left.
+		Expiry: func(ttl time.Duration) time.Duration { return ttl + time.Second },
+		Start: func() (*cluster.Cluster, error) {
+			return cluster.StartPostgresCluster(cluster.PostgresConfig{Schema: PostgresSchema()})
+		},
+		connect: func(dial dialer, addrs []string) (driver.Driver, func() error, error) {
+			return connectPostgres(dial, addrs, PostgresRole, options)
+		},
+	}
 }
 
 // ZooKeeper is the store with servers of a given tick.
@@ -202,6 +222,56 @@ func connectConsul(dial dialer, addrs []string) (driver.Driver, func() error, er
 	d, err := consul.NewDriver(client, nil)
 	return d, func() error {
 		config.Transport.CloseIdleConnections()
+		return nil
+	}, err
+}
+
+// PostgresRole is the role that processes connect to PostgreSQL with. It may
+// call the functions of the schema, and nothing else.
+const PostgresRole = "app"
+
+// PostgresSchema is what a database is set up with: the schema, owned by a role
+// that owns nothing else, and the role of the processes.
+func PostgresSchema() string {
+	schema, err := postgres.SQL(nil)
+	if err != nil {
+		panic(err) // of options that are right
+	}
+	return `CREATE ROLE owner; CREATE ROLE ` + PostgresRole + ` LOGIN; GRANT CREATE ON DATABASE postgres TO owner; SET LOCAL ROLE owner;
+` + schema + `
+` + PostgresGrant("GRANT", "TO", PostgresRole) + `; RESET ROLE`
+}
+
+// PostgresGrant gives a role what a process needs, or takes it away: verb and
+// preposition are GRANT and TO, or REVOKE and FROM.
+func PostgresGrant(verb, preposition, role string) string {
+	return fmt.Sprintf(`%[1]s USAGE ON SCHEMA quorate %[2]s %[3]s;
+%[1]s EXECUTE ON FUNCTION quorate.read, quorate.status, quorate.commit, quorate.acquire, quorate.renew, quorate.revoke %[2]s %[3]s`, verb, preposition, role)
+}
+
+// PostgresDriver returns a driver on servers as one role, through a pool of its
+// own, which is to be closed after it.
+func PostgresDriver(addrs []string, role string) (driver.Driver, func() error, error) {
+	return connectPostgres(nil, addrs, role, nil)
+}
+
+// connectPostgres connects to the server that is the primary.
+func connectPostgres(dial dialer, addrs []string, role string, options *postgres.Options) (driver.Driver, func() error, error) {
+	config, err := pgxpool.ParseConfig(fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable&target_session_attrs=primary&connect_timeout=2&pool_max_conns=4",
+		role, strings.Join(addrs, ",")))
+	if err != nil {
+		return nil, nil, err
+	}
+	if dial != nil {
+		config.ConnConfig.DialFunc = dial
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := postgres.NewDriver(pool, options)
+	return d, func() error {
+		pool.Close()
 		return nil
 	}, err
 }

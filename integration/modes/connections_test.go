@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quorate/quorate/integration/cluster"
 )
 
 // limits are the connections that a server takes from one address by default,
@@ -15,6 +17,7 @@ var limits = map[string]struct{ server, worker int }{
 	"etcd":      {server: 0, worker: 6},
 	"consul":    {server: 200, worker: 32 + 16 + 4},
 	"zookeeper": {server: 60, worker: 2},
+	"postgres":  {server: cluster.PostgresConnections, worker: 4 + 1},
 }
 
 // TestTooManyConnections: somebody on the same address fills the servers with

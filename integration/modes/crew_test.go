@@ -35,7 +35,7 @@ const (
 
 // The clusters of the package, one per store, each started when a test first
 // asks for it.
-var clusters = map[string]*shared{"etcd": {}, "consul": {}, "zookeeper": {}}
+var clusters = map[string]*shared{"etcd": {}, "consul": {}, "zookeeper": {}, "postgres": {}}
 
 type shared struct {
 	once    sync.Once

@@ -44,6 +44,7 @@ var stocks = map[string]func(ctx context.Context, tk task, j *journal) error{
 	"etcd":      stockEtcd,
 	"consul":    stockConsul,
 	"zookeeper": stockZooKeeper,
+	"postgres":  stockPostgres,
 }
 
 // runCandidate is the main function of a candidate process. It ends when its

@@ -34,8 +34,11 @@ var (
 	consulSystem = system{Store: harness.Stores["consul"], name: "consul", ttl: ttl}
 	shortTick    = zooKeeperSystem(harness.Tick)
 	defaultTick  = zooKeeperSystem(2 * time.Second)
+	sqlSystem    = system{Store: harness.Stores["postgres"], name: "postgres", ttl: ttl}
 
-	systems = map[string][]system{"etcd": {etcdSystem}, "consul": {consulSystem}, "zookeeper": {shortTick, defaultTick}}
+	systems = map[string][]system{
+		"etcd": {etcdSystem}, "consul": {consulSystem}, "zookeeper": {shortTick, defaultTick}, "postgres": {sqlSystem},
+	}
 )
 
 func zooKeeperSystem(tick time.Duration) system {

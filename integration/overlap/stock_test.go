@@ -2,11 +2,14 @@ package overlap
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-zookeeper/zk"
 	"github.com/hashicorp/consul/api"
+	"github.com/jackc/pgx/v5"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/concurrency"
 	"go.uber.org/zap"
@@ -108,6 +111,49 @@ func stockZooKeeper(ctx context.Context, tk task, j *journal) error {
 		}
 		lose()
 		conn.Close()
+	}
+	return nil
+}
+
+// stockPostgres leads by what PostgreSQL's manual offers for this, a lock of the
+// session: until a query on that session fails.
+func stockPostgres(ctx context.Context, tk task, j *journal) error {
+	url := fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable&target_session_attrs=primary&connect_timeout=1", strings.Join(tk.Addrs, ","))
+	var term uint64
+	for ctx.Err() == nil {
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			continue
+		}
+		if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(hashtext($1))", tk.Name); err == nil {
+			lost := make(chan struct{})
+			go func() {
+				defer close(lost)
+				for ctx.Err() == nil {
+					bound, cancel := context.WithTimeout(ctx, tk.TTL)
+					err := conn.Ping(bound)
+					cancel()
+					if err != nil {
+						return
+					}
+					pause(tk.TTL / 3)
+				}
+			}()
+			leading := func() bool {
+				select {
+				case <-lost:
+					return false
+				default:
+					return ctx.Err() == nil
+				}
+			}
+			for term++; leading(); {
+				j.beat(term, leading)
+				pause(every)
+			}
+			<-lost
+		}
+		conn.Close(context.WithoutCancel(ctx))
 	}
 	return nil
 }

@@ -51,11 +51,13 @@ func killedServer(t *testing.T, r *rig, victim *cluster.Node) {
 	}
 }
 
-// faultsOf are the faults of each store, and the system that has them. On etcd the leader is paused for longer
-// than the TTL while another takes over, and then resumed: it may revoke leases
-// that were renewed elsewhere. On Consul it is paused for longer than a server's
+// faultsOf are the faults of each store, and the system that has them. On etcd
+// the leader is paused for longer than the TTL while another takes over, and then
+// resumed: it may revoke leases that were renewed elsewhere. On Consul it is paused for longer than a server's
 // timer of a session runs. On ZooKeeper a follower dies with renewals that it has
-// heard and not passed on, and a leader is paused until another leads.
+// heard and not passed on, and a leader is paused until another leads. On
+// PostgreSQL the primary is paused until a standby has been promoted, and goes on
+// unaware.
 var faultsOf = map[string]struct {
 	system system
 	faults []storeFault
@@ -63,6 +65,7 @@ var faultsOf = map[string]struct {
 	"etcd":      {etcdSystem, []storeFault{{"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
 	"consul":    {consulSystem, []storeFault{{"leader-paused-2.5xTTL", true, pausedServer(2.5)}}},
 	"zookeeper": {shortTick, []storeFault{{"follower-killed", false, killedServer}, {"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
+	"postgres":  {sqlSystem, []storeFault{{"leader-paused-1.2xTTL", true, pausedServer(1.2)}}},
 }
 
 // TestStoreFaults disturbs the servers.

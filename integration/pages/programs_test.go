@@ -66,7 +66,7 @@ func TestReadmeToTheLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	recipes := recipesOf(string(text))
-	if len(recipes) != 3 {
+	if len(recipes) != 4 {
 		t.Fatalf("README.md has %d recipes, want one for each store", len(recipes))
 	}
 	env := rehearsed(t)
@@ -78,6 +78,9 @@ func TestReadmeToTheLetter(t *testing.T) {
 		"consul": {"127.0.0.1:8500", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{Nodes: 1}) }},
 		"zookeeper": {"127.0.0.1:2181", func() (*cluster.Cluster, error) {
 			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{Nodes: 1, TickTime: 2 * time.Second})
+		}},
+		"postgres": {"127.0.0.1:5432", func() (*cluster.Cluster, error) {
+			return cluster.StartPostgresCluster(cluster.PostgresConfig{Nodes: 1})
 		}},
 	} {
 		t.Run(store, func(t *testing.T) {

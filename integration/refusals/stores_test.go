@@ -34,7 +34,7 @@ const (
 
 // guardedStores start a store with access control on so many servers.
 var guardedStores = map[string]func(t testing.TB, nodes int) *guarded{
-	"etcd": guardedEtcd, "consul": guardedConsul, "zookeeper": guardedZooKeeper,
+	"etcd": guardedEtcd, "consul": guardedConsul, "zookeeper": guardedZooKeeper, "postgres": guardedPostgres,
 }
 
 func guardedEtcd(t testing.TB, nodes int) *guarded {

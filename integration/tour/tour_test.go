@@ -4,6 +4,7 @@ package tour
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,18 +12,24 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/integration/cluster"
+	"github.com/quorate/quorate/integration/harness"
 )
 
 func TestTourConsul(t *testing.T) {
-	run(t, "consul", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) })
+	run(t, "consul://%s", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) })
 }
 
 func TestTourZooKeeper(t *testing.T) {
-	run(t, "zookeeper", func() (*cluster.Cluster, error) { return cluster.StartZooKeeper(cluster.ZooKeeperConfig{}) })
+	run(t, "zookeeper://%s", func() (*cluster.Cluster, error) { return cluster.StartZooKeeper(cluster.ZooKeeperConfig{}) })
 }
 
-// run takes the tour, which checks itself what it shows.
-func run(t *testing.T, store string, start func() (*cluster.Cluster, error)) {
+func TestTourPostgres(t *testing.T) {
+	run(t, "postgres://"+harness.PostgresRole+"@%s/postgres?sslmode=disable", harness.Stores["postgres"].Start)
+}
+
+// run takes the tour, which checks itself what it shows. The URL lacks the
+// servers' addresses.
+func run(t *testing.T, url string, start func() (*cluster.Cluster, error)) {
 	c, err := start()
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +42,7 @@ func run(t *testing.T, store string, start func() (*cluster.Cluster, error)) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	began := time.Now()
-	out, err := exec.CommandContext(ctx, exe, "-store", store+"://"+strings.Join(c.Addrs(), ",")).CombinedOutput()
+	out, err := exec.CommandContext(ctx, exe, "-store", fmt.Sprintf(url, strings.Join(c.Addrs(), ","))).CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "Done in") {
 		t.Fatalf("%v\n%s", err, out)
 	}

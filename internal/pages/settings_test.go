@@ -31,7 +31,7 @@ func TestSettings(t *testing.T) {
 	}
 	rows := 0
 	documented := make(map[string]bool)
-	for _, store := range []string{"etcd", "Consul", "ZooKeeper"} {
+	for _, store := range []string{"etcd", "Consul", "ZooKeeper", "PostgreSQL"} {
 		for _, row := range table(t, "Setting or work of "+store, "Result", "Test") {
 			rows++
 			named := testName.FindAllStringSubmatch(row[2], -1)

@@ -2,6 +2,8 @@
 package storeurl
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/consul/api"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
@@ -18,6 +22,7 @@ import (
 	"github.com/quorate/quorate/backend/consul"
 	"github.com/quorate/quorate/backend/etcd"
 	"github.com/quorate/quorate/backend/memory"
+	"github.com/quorate/quorate/backend/postgres"
 	"github.com/quorate/quorate/backend/zookeeper"
 )
 
@@ -35,6 +40,7 @@ var targets = map[string]Target{
 	"etcd":      {MinTTL: 2 * time.Second, open: openEtcd},
 	"consul":    {MinTTL: 10 * time.Second, open: openConsul},
 	"zookeeper": {MinTTL: 4 * time.Second, open: openZooKeeper},
+	"postgres":  {MinTTL: 2 * time.Second, open: openPostgres},
 }
 
 // Schemes returns what a URL may begin with.
@@ -47,7 +53,8 @@ func Schemes() string {
 	return strings.Join(names, ", ")
 }
 
-// Parse takes apart a URL like etcd://host:port,host:port.
+// Parse takes apart a URL like etcd://host:port,host:port. One of PostgreSQL has
+// a role, a database and settings besides, as its clients take them.
 func Parse(url string) (Target, error) {
 	scheme, hosts, _ := strings.Cut(url, "://")
 	t, known := targets[scheme]
@@ -107,4 +114,30 @@ func openConsul(hosts []string, options *backend.Options) (*backend.Store, func(
 func openZooKeeper(hosts []string, options *backend.Options) (*backend.Store, func(), error) {
 	store, err := zookeeper.Open(hosts, options)
 	return store, func() {}, err
+}
+
+// schemaTimeout bounds the making of the schema.
+const schemaTimeout = 10 * time.Second
+
+// openPostgres makes the schema if it is not there and the role may. A service
+// leaves that to its deployment.
+func openPostgres(hosts []string, options *backend.Options) (*backend.Store, func(), error) {
+	config, err := pgxpool.ParseConfig("postgres://" + strings.Join(hosts, ","))
+	if err != nil {
+		return nil, nil, err
+	}
+	config.ConnConfig.ConnectTimeout = 2 * time.Second
+	config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	ctx, cancel := context.WithTimeout(context.Background(), schemaTimeout)
+	defer cancel()
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := postgres.Migrate(ctx, pool, nil); err != nil && !errors.Is(err, backend.ErrDenied) {
+		pool.Close()
+		return nil, nil, err
+	}
+	store, err := postgres.New(pool, options)
+	return store, pool.Close, err
 }
