@@ -190,6 +190,7 @@ func (s *postgresStore) configure(n *Node, upstream string) error {
 		"max_worker_processes = 4",
 		"autovacuum_max_workers = 2",
 		"shared_buffers = 32MB",
+		"dynamic_shared_memory_type = mmap", // goes with the data, also of a server that was killed
 		"synchronous_standby_names = '" + wait + "'",
 		"primary_conninfo = '" + follow + "'",
 		"wal_keep_size = 256MB",
