@@ -13,9 +13,10 @@ package model
 //	collect                    election/cleanup.go claim; backend/orphans.go
 //	elPause, pauses            election/take.go takeFromQueue; upkeep.go confirmRegularly (Strict)
 //	arrive, holds, apply       backend/driver Commit: all conditions, then all operations
+//	elRemove, elLimit          lock.Remove, lock.Semaphore.Resize
 //
-// The model has more than the package: seats (a semaphore is an election with n
-// seats), priorities, and a successor that the leader names.
+// A mutex is an election, a semaphore an election with n seats. The model has
+// more than the packages: priorities, and a successor that the leader names.
 //
 // Trust: the holder of a session trusts it until its window ends. Only then may
 // the store expire the session, or never (backend/session.go, internal/trust).
@@ -38,6 +39,9 @@ var (
 	elNamed    = says("a named successor that waits is served before all others")
 	elOver     = says("a campaign that has been given up takes no office afterwards")
 	elOthers   = says("no clean-up or resignation deletes the leader key of another tenure")
+	elLimits   = says("once the number of permits was lowered to n, no permit with the number n or a higher one is given")
+	elFloor    = says("the floor, which all names share, never goes back")
+	elInUse    = says("a name is removed only while nobody holds it")
 )
 
 // elTenure names a time in office.
@@ -86,21 +90,33 @@ type elSeat struct {
 type elStore struct {
 	Queue [elQueue]elEntry // by creation
 	Seats [elSeats]elSeat
+	Floor elKey               // of all names: numbers of a name without marks are above it
+	Limit elKey               // of a lock: how many seats there are; none if it is not in use
 	Alive [elCandidates]uint8 // sessions, as a set of bits
 }
+
+// elKey is a key with a number. Versions count its puts.
+type elKey struct{ Number, Version uint8 }
 
 // The commits.
 const (
 	elJoin    = iota + 1
 	elTake    // create the leader key and two marks, delete all marks that were read, and the own queue entry
-	elMarkUp  // create marks with a number: base mark, raise, secure
+	elMarkUp  // create marks with a number: the base mark; or two that make the highest secure
+	elRaise   // replace all marks that were read by two with a higher number
 	elReplace // replace the marks that a take in doubt names
 	elRelease // delete the leader key, put the own marks clean
 	elClear   // delete the leader key; all marks that were read are unchanged
 	elLeave   // delete the own queue entry, whether it exists or not
+	elOpen    // create the limit
+	elRemove  // delete all marks of a seat and put the floor as high as they are; with the last, delete the limit
+	elLimit   // put the number of seats
 )
 
-var elKinds = [...]string{"", "join", "take", "create marks", "replace marks", "release", "clear leader", "leave the queue"}
+var elKinds = [...]string{
+	"", "join", "take", "create marks", "raise marks", "replace marks", "release", "clear leader", "leave the queue",
+	"begin to use the name", "remove the name", "change the limit",
+}
 
 // elCommit is a commit on its way.
 type elCommit struct {
@@ -114,7 +130,9 @@ type elCommit struct {
 	Seat    uint8
 	Tenure  elTenure        // that it makes or ends
 	Marks   [elMarks]elMark // that it names
-	Create  [elMarks]elMark // marks up, replace: the marks that it creates
+	Create  [elMarks]elMark // marks up, raise, replace: the marks that it creates
+	Floor   elKey           // that it names: marks up where there is no mark, and remove
+	Limit   elKey           // that it names, or puts
 	Next    elName          // release: the successor that it names,
 	Touch   elEntry         // and the entry before that one, which it puts
 }
@@ -144,6 +162,7 @@ const (
 type elCandidate struct {
 	Up      bool
 	Trusted bool
+	Tries   bool  // it never queues: TryLock
 	Session uint8 // of the process; numbers are not used twice
 	Under   uint8 // the session of the campaign
 	Nonce   uint8
@@ -188,7 +207,7 @@ type elState struct {
 type elFaults struct {
 	TrustEnds, RepliesLost, Resigns, Cancels, Crashes, Again, Transfers uint8
 	Revoked, EntryDeleted, LeaderDeleted, MarkDeleted                   uint8
-	Wiped, Restored                                                     uint8
+	Wiped, Restored, Removed, Others, Limited                           uint8
 }
 
 // election is a configuration.
@@ -204,8 +223,15 @@ type election struct {
 	// begun: the first candidate leads at the start, and the second waits.
 	begun bool
 	// out: how many candidates, from the last, do not campaign at the start.
-	out  int
-	prio [elCandidates]uint8
+	out int
+	// tries: how many candidates, from the last, never queue.
+	tries int
+	// lock: it has a limit and a floor, so that it can be removed.
+	lock bool
+	// limit: how many of the seats there are at first; all if not set. A change
+	// of it makes it limited.
+	limit, limited uint8
+	prio           [elCandidates]uint8
 	// remembered: terms grow as long as any candidate that is up remembers them.
 	remembered bool
 
@@ -217,7 +243,8 @@ type elBent struct {
 	noSweep, noRaise, noSecure, noSpare, noBase, oneMark, oldMarks, noEntryCondition,
 	clearBlindly, releaseBlindly, markNotWatched, expiresTrusted, noPause, noConfirm,
 	expressBlindly, noReplace, replaceZero, doubtWaits, namedIgnored, namedForEver,
-	noTouch, jumpIgnored, raiseClean bool
+	noTouch, jumpIgnored, raiseClean, raiseKeeps, floorNotNamed, floorNotRaised,
+	secureBlindly, limitNotNamed, limitNotPut, removeBlindly, removeNoFloorCheck bool
 }
 
 // defaults fills in what a configuration leaves out.
@@ -227,6 +254,9 @@ func (m *election) defaults() {
 	}
 	if m.seats == 0 {
 		m.seats = 1
+	}
+	if m.limit == 0 {
+		m.limit = uint8(m.seats)
 	}
 }
 
@@ -269,7 +299,7 @@ func (m *election) broken(s elState) string {
 func (m *election) good(s elState) bool {
 	wanted, led := 0, 0
 	for i := range s.C {
-		if s.C[i].Up && s.C[i].At != elOut {
+		if s.C[i].Up && s.C[i].At != elOut && (!s.C[i].Tries || s.C[i].At == elLeads) {
 			wanted++
 		}
 	}
@@ -294,12 +324,15 @@ func (m *election) good(s elState) bool {
 	if wanted == 0 {
 		return s.Store.Queue[0] == elEntry{}
 	}
-	return led >= min(wanted, m.seats)
+	return led >= min(wanted, m.open(&s.Store))
 }
 
 func (m *election) run(limit int) Result {
 	m.defaults()
 	init := elState{Left: m.faults, Total: m.total}
+	if m.lock && (m.history || m.begun) {
+		init.Store.Limit.Number = m.limit
+	}
 	for seat := range m.seats {
 		if m.history {
 			last := elTenure{Number: 3}
@@ -310,7 +343,7 @@ func (m *election) run(limit int) Result {
 		}
 	}
 	for i := range m.n {
-		init.C[i] = elCandidate{Up: true, At: elStart}
+		init.C[i] = elCandidate{Up: true, At: elStart, Tries: i >= m.n-m.tries}
 		if i >= m.n-m.out {
 			init.C[i].At = elOut
 		}

@@ -18,6 +18,7 @@ func (m *election) next(s elState, emit func(Step, elState)) {
 		}
 	}
 	m.sessions(s, took)
+	m.operators(s, took)
 	m.disasters(s, took)
 }
 
@@ -139,7 +140,7 @@ func (m *election) candidate(s elState, w int, took func(Step, elState)) {
 		}
 	case elLeads:
 		if !m.stands(&s, w) {
-			step("watch: the leader key or the mark is gone, or a higher term is known; step down", func(s *elState, c *elCandidate) {
+			step("watch: the leader key or the mark is gone; step down", func(s *elState, c *elCandidate) {
 				for _, k := range s.Store.Seats[c.Seat].Marks {
 					c.see(c.Seat, k.elTenure)
 				}
@@ -250,9 +251,13 @@ func (m *election) waitsAtHead(s elState, w int, step elStep) {
 		st, seat := &s.Store.Seats[i], uint8(i)
 		named := st.named()
 		switch {
-		case c.Seen[i].Number > st.Marks[0].Number || st.Marks[0] == elMark{},
+		case m.lock && s.Store.Limit.Number == 0:
+			step("watch: the limit is gone: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
+			return
+		case i >= m.open(&s.Store) && st.Leader.Tenure.Who != uint8(w)+1:
+		case m.outdated(st, c.Seen[i].Number) || st.Marks[0] == elMark{},
 			st.Leader != elLeader{} && st.Leader.Tenure.Who == uint8(w)+1:
-			step("watch: the marks are lower than what is known, or the leader key is the own: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
+			step("watch: the marks or the holder are lower than what is known, or the leader key is the own: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
 			return
 		case st.Leader != elLeader{}:
 		case named != elName{} && named != (elName{uint8(w) + 1, c.Nonce}) && !m.namedIgnored:
@@ -271,12 +276,12 @@ func (m *election) waitsAtHead(s elState, w int, step elStep) {
 	m.newGeneration(s, w, step)
 }
 
-// stands is Leadership.compare.
+// stands is what a holder compares. It need not see the marks of others: a
+// higher number comes with the end of its own.
 func (m *election) stands(s *elState, w int) bool {
 	c := &s.C[w]
 	st := &s.Store.Seats[c.Seat]
-	return st.Leader.Tenure == c.Leading && (st.marked(c.Leading) || m.markNotWatched) &&
-		st.Marks[0].Number <= c.Leading.Number
+	return st.Leader.Tenure == c.Leading && (st.marked(c.Leading) || m.markNotWatched)
 }
 
 // reads is a round of reads: each shows what exists when it is made.

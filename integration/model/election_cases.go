@@ -50,6 +50,32 @@ func electionCases() []Case {
 		election{n: 3, seats: 2, history: true, atOnce: true, total: 2, faults: elFaults{RepliesLost: 1, EntryDeleted: 1, LeaderDeleted: 1, MarkDeleted: 1}})
 	rule("Strict, three: revoked early, a reply lost, a holder resigns", false,
 		election{n: 3, strict: true, begun: true, atOnce: true, total: 3, faults: elFaults{Revoked: 1, RepliesLost: 1, Resigns: 1}})
+	rule("removed, a holder resigns, again", true,
+		election{lock: true, history: true, atOnce: true, total: 3, faults: elFaults{Removed: 1, Resigns: 1, Again: 1}})
+	rule("removed, another name removed, a holder resigns, again", false,
+		election{lock: true, history: true, atOnce: true, total: 4, faults: elFaults{Removed: 1, Others: 1, Resigns: 1, Again: 1}})
+	rule("removed, a reply lost, a holder resigns, again", false,
+		election{lock: true, history: true, atOnce: true, total: 4, faults: elFaults{Removed: 1, RepliesLost: 1, Resigns: 1, Again: 1}})
+	rule("removed at first use, a reply lost, a holder resigns, again", false,
+		election{lock: true, atOnce: true, total: 4, faults: elFaults{Removed: 1, RepliesLost: 1, Resigns: 1, Again: 1}})
+	rule("removed, a mark deleted by hand, a holder resigns, again", false,
+		election{lock: true, begun: true, atOnce: true, remembered: true, total: 4, faults: elFaults{Removed: 1, MarkDeleted: 1, Resigns: 1, Again: 1}})
+	rule("removed, restored, a holder resigns", false,
+		election{lock: true, history: true, atOnce: true, total: 3, faults: elFaults{Removed: 1, Restored: 1, Resigns: 1}})
+	rule("removed, wiped, again", false,
+		election{lock: true, begun: true, out: 1, atOnce: true, total: 4, faults: elFaults{Removed: 1, Wiped: 1, Resigns: 1, Again: 1}})
+	rule("three, two seats: removed twice, resigned, again", false,
+		election{lock: true, n: 3, out: 1, seats: 2, history: true, atOnce: true, total: 4, faults: elFaults{Removed: 2, Resigns: 1, Again: 1}})
+	rule("one tries: a reply lost, resigned, cancelled, again", true,
+		election{lock: true, tries: 1, atOnce: true, total: 3, faults: elFaults{RepliesLost: 1, Resigns: 1, Cancels: 1, Again: 1}})
+	rule("three, one tries: trust ends, a reply lost, resigned, again", false,
+		election{lock: true, n: 3, tries: 1, begun: true, atOnce: true, total: 3, faults: elFaults{TrustEnds: 1, RepliesLost: 1, Resigns: 1, Again: 1}})
+	rule("three, two seats: one fewer, a reply lost, a holder resigns", false,
+		election{lock: true, n: 3, seats: 2, limited: 1, history: true, atOnce: true, total: 3, faults: elFaults{Limited: 1, RepliesLost: 1, Resigns: 1}})
+	rule("three, two seats: one more, a reply lost, a holder resigns", false,
+		election{lock: true, n: 3, seats: 2, limit: 1, limited: 2, history: true, atOnce: true, total: 3, faults: elFaults{Limited: 1, RepliesLost: 1, Resigns: 1}})
+	rule("two seats at first use: one more, one fewer, trust ends, resigned", true,
+		election{lock: true, seats: 2, limit: 1, limited: 2, atOnce: true, total: 2, faults: elFaults{Limited: 1, TrustEnds: 1, Resigns: 1}})
 
 	mutant := func(name, says string, broken string, m election) {
 		m.atOnce = true
@@ -101,6 +127,22 @@ func electionCases() []Case {
 		election{strict: true, elBent: elBent{raiseClean: true}, begun: true, total: 3, faults: elFaults{LeaderDeleted: 1, MarkDeleted: 2}})
 	mutant("a take in doubt stays in doubt", "a take in doubt is settled before its sender waits in the queue", Stuck,
 		election{elBent: elBent{doubtWaits: true}, history: true, total: 2, faults: elFaults{RepliesLost: 2}})
+	mutant("raise leaves the marks", "a number is raised by replacing the marks, so that a holder with a lower one ends", Stuck,
+		election{elBent: elBent{raiseKeeps: true}, history: true, total: 1, faults: elFaults{Wiped: 1}})
+	mutant("the floor is not raised", "a removal puts the floor as high as the marks that it deletes", elGrows.String(),
+		election{elBent: elBent{floorNotRaised: true}, lock: true, history: true, total: 1, faults: elFaults{Removed: 1}})
+	mutant("the floor is not named", "a commit that creates the base mark names the floor", elGrows.String(),
+		election{elBent: elBent{floorNotNamed: true}, lock: true, out: 1, total: 4, faults: elFaults{RepliesLost: 1, Resigns: 1, Removed: 1, Again: 1}})
+	mutant("the limit is not put", "a commit that creates marks beside a removal conflicts with it", elGrows.String(),
+		election{elBent: elBent{limitNotPut: true}, lock: true, out: 1, total: 4, faults: elFaults{RepliesLost: 1, Resigns: 1, Removed: 1, Again: 1}})
+	mutant("the floor is put blindly", "a removal names the floor that it read", elFloor.String(),
+		election{elBent: elBent{removeNoFloorCheck: true}, lock: true, out: 1, history: true, total: 2, faults: elFaults{Removed: 1, Others: 1}})
+	mutant("made secure blindly", "a commit that creates marks beside others names those", elGrows.String(),
+		election{elBent: elBent{secureBlindly: true}, lock: true, begun: true, out: 1, total: 5, faults: elFaults{MarkDeleted: 1, RepliesLost: 1, Resigns: 1, Removed: 1, Again: 1}})
+	mutant("removed while held", "a name is removed only if nobody holds it or waits", elInUse.String(),
+		election{elBent: elBent{removeBlindly: true}, lock: true, begun: true, total: 1, faults: elFaults{Removed: 1}})
+	mutant("the limit is not named", "a take names the number of seats that it read", elLimits.String(),
+		election{elBent: elBent{limitNotNamed: true}, lock: true, seats: 2, limited: 1, history: true, total: 1, faults: elFaults{Limited: 1}})
 
 	add(Limit, "both marks deleted while nobody leads", "the number of an ended tenure is in two keys", false, elGrows.String(),
 		election{atOnce: true, history: true, remembered: true, total: 2, faults: elFaults{MarkDeleted: 2}})

@@ -41,9 +41,13 @@ func (m *election) decide(s *elState, w int) {
 // campaigns is a round of a campaign.
 func (m *election) campaigns(s *elState, w int) {
 	c, who := &s.C[w], uint8(w)+1
+	if m.lock && s.Store.Limit.Number == 0 {
+		s.send(w, elCommit{Kind: elOpen})
+		return
+	}
 	for i := range m.seats {
-		if c.Seen[i].Number > s.Store.Seats[i].Marks[0].Number && !m.noRaise {
-			m.marksUp(s, w, uint8(i), c.Seen[i].Number, 1)
+		if m.outdated(&s.Store.Seats[i], c.Seen[i].Number) && !m.noRaise {
+			m.raise(s, w, uint8(i), c.Seen[i].Number)
 			return
 		}
 	}
@@ -86,14 +90,23 @@ func (m *election) campaigns(s *elState, w int) {
 func (m *election) express(s *elState, w int) {
 	c := &s.C[w]
 	if !c.Tried && (c.Queue[0] == elEntry{} || m.expressBlindly) {
-		for i := range m.seats {
+		for i := range m.open(&s.Store) {
 			st := &s.Store.Seats[i]
+			if (st.Leader == elLeader{}) && (st.Marks[0] == elMark{}) && c.Tries && !m.noBase {
+				m.raise(s, w, uint8(i), 1) // it never is the head
+				return
+			}
 			if (st.Leader == elLeader{}) && (st.Marks[0] != elMark{} || m.noBase) && (!m.strict || m.noPause || m.clean(st.Marks)) {
-				c.Tried = true
+				c.Tried = !c.Tries // or short tenures would never queue
 				m.sendTake(s, w, uint8(i), st.Marks, false)
 				return
 			}
 		}
+	}
+	if c.Tries {
+		c.giveUp()
+		c.Leaves = true
+		return
 	}
 	c.Tried, c.Joined = true, true
 	s.send(w, elCommit{Kind: elJoin, Nonce: c.Nonce, Session: c.Under})
@@ -104,13 +117,13 @@ func (m *election) inQueue(s *elState, w, place int) {
 	c := &s.C[w]
 	me := elName{uint8(w) + 1, c.Nonce}
 	ahead, behind := m.ahead(c.Queue, place)
-	for i := range m.seats {
+	for i := range m.open(&s.Store) {
 		if (s.Store.Seats[i].Marks[0] == elMark{}) && !behind && !m.noBase { // only the head creates the first mark
-			m.marksUp(s, w, uint8(i), 1, 1)
+			m.raise(s, w, uint8(i), 1)
 			return
 		}
 	}
-	for i := range m.seats {
+	for i := range m.open(&s.Store) {
 		st := &s.Store.Seats[i]
 		named := st.named()
 		if m.namedIgnored {
@@ -194,7 +207,7 @@ func (m *election) sendTake(s *elState, w int, seat uint8, marks [elMarks]elMark
 	mine := elTenure{max(c.Seen[seat].Number, marks[0].Number) + 1, uint8(w) + 1, c.Nonce}
 	take := elCommit{
 		Kind: elTake, Nonce: c.Nonce, Queued: queued && !m.noEntryCondition, Session: c.Under, Seat: seat, Tenure: mine, Marks: marks,
-		Jumped: !queued || named == elName{uint8(w) + 1, c.Nonce},
+		Limit: s.Store.Limit, Jumped: !queued || named == elName{uint8(w) + 1, c.Nonce},
 	}
 	if m.oneMark {
 		take.Marks = [elMarks]elMark{marks[0]}
@@ -220,10 +233,29 @@ func (m *election) sendRelease(s *elState, w int, next elName, touch elEntry) {
 	s.send(w, elCommit{Kind: elRelease, Nonce: c.Nonce, Tenure: c.Leading, Seat: c.Seat, Marks: own, Next: next, Touch: touch})
 }
 
-// marksUp creates marks with a number.
-func (m *election) marksUp(s *elState, w int, seat, number uint8, n int) {
+// raise replaces all marks by two with a number. Where there is none it creates
+// the base mark, above what was removed.
+func (m *election) raise(s *elState, w int, seat, number uint8) {
+	if (s.Store.Seats[seat].Marks[0] == elMark{}) {
+		m.marksUp(s, w, elMarkUp, seat, max(number, s.Store.Floor.Number), 1)
+		return
+	}
+	n := 2
+	if m.raiseKeeps {
+		n = 1
+	}
+	m.marksUp(s, w, elRaise, seat, number, n)
+}
+
+// marksUp creates marks with a number. The commit names all marks. That of a
+// lock puts the limit, so that none is left by a removal, and names the floor
+// where there is no mark.
+func (m *election) marksUp(s *elState, w int, kind, seat, number uint8, n int) {
 	c := &s.C[w]
-	up := elCommit{Kind: elMarkUp, Seat: seat}
+	up := elCommit{Kind: kind, Seat: seat, Marks: s.Store.Seats[seat].Marks, Limit: s.Store.Limit}
+	if (up.Marks[0] == elMark{}) {
+		up.Floor = s.Store.Floor
+	}
 	for i := range n {
 		c.Nonces++
 		up.Create[i] = elMark{elTenure: elTenure{number, uint8(w) + 1, c.Nonces}, Kind: elBase, Clean: m.raiseClean}
@@ -286,7 +318,7 @@ func (m *election) clear(s *elState, w int, seat, nonce uint8) {
 	}
 	c.Target = nonce
 	if have < 2 && !m.noSecure {
-		m.marksUp(s, w, seat, c.Seen[seat].Number, 2-have)
+		m.marksUp(s, w, elMarkUp, seat, c.Seen[seat].Number, 2-have)
 		return
 	}
 	s.send(w, elCommit{Kind: elClear, Nonce: nonce, Seat: seat, Tenure: st.Leader.Tenure, Marks: st.Marks})

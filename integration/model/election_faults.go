@@ -147,6 +147,47 @@ func (m *election) transfers(s elState, w int, step func(string, func(*elFaults)
 	}
 }
 
+// operators are those who remove a name, or change how many seats it has. They
+// read and send in one step; when the commit arrives is open.
+func (m *election) operators(s elState, took func(Step, elState)) {
+	send := func(what string, budget func(*elFaults) *uint8, c elCommit) {
+		n := s
+		left := budget(&n.Left)
+		if *left == 0 || n.Total == 0 {
+			return
+		}
+		*left--
+		n.Total--
+		c.By = 1
+		at := n.C[0].At
+		n.send(0, c)
+		n.C[0].At = at
+		for i := range n.Flights {
+			if n.Flights[i].Kind == c.Kind {
+				n.Flights[i].Waited = false
+			}
+		}
+		took(Step{"hand", what, true}, n)
+	}
+	for i := range m.seats {
+		st := &s.Store.Seats[i]
+		if (st.Marks[0] != elMark{}) && (m.removeBlindly || s.Store.Queue[0] == elEntry{} && st.Leader == elLeader{}) {
+			send("remove an unused name", func(f *elFaults) *uint8 { return &f.Removed },
+				elCommit{Kind: elRemove, Seat: uint8(i), Marks: st.Marks, Floor: s.Store.Floor, Limit: s.Store.Limit})
+		}
+	}
+	if n := s; n.Left.Others > 0 && n.Total > 0 {
+		n.Left.Others--
+		n.Total--
+		n.Store.Floor = elKey{n.Store.Floor.Number + 5, n.Store.Floor.Version + 1}
+		took(Step{"hand", "another name is removed", true}, n)
+	}
+	if m.limited != 0 && s.Store.Limit.Number != m.limited {
+		send("change the number of seats", func(f *elFaults) *uint8 { return &f.Limited },
+			elCommit{Kind: elLimit, Limit: elKey{Number: m.limited}})
+	}
+}
+
 // disasters are what happens to the store.
 func (m *election) disasters(s elState, took func(Step, elState)) {
 	step := func(who, what string, budget func(*elFaults) *uint8, change func(*elState)) {

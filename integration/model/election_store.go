@@ -32,6 +32,21 @@ func (s *elSeat) find(k elMark) int {
 	return -1
 }
 
+// outdated reports whether the marks are to be raised: they are lower than what
+// is known, or the holder is lower than they are and does not know it yet.
+func (m *election) outdated(s *elSeat, known uint8) bool {
+	held := s.Leader != elLeader{} && s.marked(s.Leader.Tenure) && !m.raiseKeeps
+	return known > s.Marks[0].Number || held && s.Leader.Tenure.Number < s.Marks[0].Number
+}
+
+// open returns how many seats can be taken.
+func (m *election) open(s *elStore) int {
+	if !m.lock || s.Limit.Number == 0 {
+		return int(m.limit)
+	}
+	return int(s.Limit.Number)
+}
+
 // named returns the successor that the marks of the highest number name.
 func (s *elSeat) named() elName {
 	for _, k := range s.Marks {
@@ -111,7 +126,7 @@ func (s *elState) end(who, session uint8) {
 // forgets keeps the ghost up to date.
 func (s *elStore) forgets() {
 	for i := range s.Seats {
-		if st := &s.Seats[i]; st.Marks[0].Number < st.Last.Number {
+		if st := &s.Seats[i]; max(st.Marks[0].Number, s.Floor.Number) < st.Last.Number {
 			st.Forgot = true
 		}
 	}
@@ -124,9 +139,23 @@ func (m *election) holds(s *elStore, c *elCommit) bool {
 	there := st.Leader != elLeader{}
 	switch c.Kind {
 	case elTake:
-		return !there && st.holdsAll(c.Marks) && (!c.Queued || s.place(c.By, c.Nonce) >= 0)
-	case elReplace:
+		return !there && st.holdsAll(c.Marks) && (!c.Queued || s.place(c.By, c.Nonce) >= 0) && (m.limitNotNamed || s.Limit == c.Limit)
+	case elReplace, elRaise:
 		return st.holdsAll(c.Marks)
+	case elMarkUp:
+		switch {
+		case !m.lock:
+			return m.secureBlindly || st.holdsAll(c.Marks)
+		case s.Limit.Number == 0 || !m.limitNotPut && s.Limit != c.Limit:
+			return false
+		case c.Marks[0] == (elMark{}):
+			return m.floorNotNamed || s.Floor == c.Floor
+		}
+		return m.secureBlindly || st.holdsAll(c.Marks)
+	case elOpen:
+		return s.Limit.Number == 0
+	case elRemove:
+		return st.holdsAll(c.Marks) && s.Limit == c.Limit && (m.removeNoFloorCheck || s.Floor == c.Floor)
 	case elRelease:
 		if c.Touch != (elEntry{}) {
 			if i := s.place(c.Touch.Who, c.Touch.Nonce); i < 0 || s.Queue[i] != c.Touch {
@@ -179,8 +208,8 @@ func (m *election) apply(s *elState, c *elCommit) {
 		if i := s.Store.place(c.By, c.Nonce); i >= 0 && c.Queued {
 			s.leave(i)
 		}
-	case elMarkUp, elReplace:
-		if c.Kind == elReplace {
+	case elMarkUp, elRaise, elReplace:
+		if c.Kind == elReplace || c.Kind == elRaise && !m.raiseKeeps {
 			for _, k := range c.Marks {
 				if k != (elMark{}) {
 					st.unmark(k)
@@ -192,6 +221,11 @@ func (m *election) apply(s *elState, c *elCommit) {
 				room = st.mark(k) && room
 			}
 		}
+		if c.Kind == elMarkUp && m.lock && !m.limitNotPut {
+			s.Store.Limit.Version++
+		}
+	case elOpen:
+		s.Store.Limit = elKey{Number: m.limit}
 	case elRelease:
 		vacate()
 		for _, k := range c.Marks {
@@ -204,6 +238,27 @@ func (m *election) apply(s *elState, c *elCommit) {
 		}
 	case elClear:
 		vacate()
+	case elRemove:
+		if (st.Leader != elLeader{}) {
+			s.Broken.is(elInUse)
+		}
+		for _, k := range c.Marks {
+			st.unmark(k)
+		}
+		s.Store.Limit.Version++
+		if s.Store.Seats[0].Marks[0] == s.Store.Seats[1].Marks[0] {
+			s.Store.Limit = elKey{} // neither has one
+		}
+		s.Store.Floor.Version++
+		if !m.floorNotRaised {
+			high := max(c.Floor.Number, c.Marks[0].Number)
+			if high < s.Store.Floor.Number {
+				s.Broken.is(elFloor)
+			}
+			s.Store.Floor.Number = high
+		}
+	case elLimit:
+		s.Store.Limit = elKey{c.Limit.Number, s.Store.Limit.Version + 1}
 	case elLeave:
 		if i := s.Store.place(c.By, c.Nonce); i >= 0 {
 			s.leave(i)
@@ -226,6 +281,9 @@ func (m *election) taken(s *elState, take *elCommit) {
 	}
 	if known && take.Tenure.Number <= st.Last.Number {
 		s.Broken.is(elGrows)
+	}
+	if int(take.Seat) >= m.open(&s.Store) {
+		s.Broken.is(elLimits)
 	}
 	c := &s.C[w]
 	if s.Early || c.Session != take.Session || !c.Trusted {
