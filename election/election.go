@@ -2,16 +2,14 @@ package election
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"strconv"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/office"
 )
 
 // The errors of this package, beside those of package backend.
@@ -25,9 +23,6 @@ var (
 	// ErrCampaigning: this Election campaigns or leads already.
 	ErrCampaigning = errors.New("this Election campaigns or leads already")
 )
-
-// maxMetaBytes bounds ID and Meta together.
-const maxMetaBytes = 16 << 10
 
 // Options are the options of an Election; nil stands for the defaults.
 type Options struct {
@@ -57,48 +52,40 @@ type Options struct {
 // need to be closed. Its methods may be called concurrently; one campaign or
 // leadership at a time.
 type Election struct {
-	store    *backend.Store
-	name     string
-	keys     keys
-	opts     Options
-	instance string        // no other Election, here or elsewhere, has it
-	nonces   atomic.Uint64 // campaigns begun; with instance a nonce
+	store  *backend.Store
+	name   string
+	office *office.Office
 
 	busy    atomic.Bool                // a campaign or leadership is on
 	current atomic.Pointer[Leadership] // the last one that began
 
-	mu       sync.Mutex  // guards what follows
-	seen     tenure      // the highest ever seen
-	reported string      // the last key reported as unreadable
-	last     *Leadership // the last one that Campaign returned, until it is resigned
+	mu   sync.Mutex  // guards last
+	last *Leadership // the last one that Campaign returned, until it is resigned
 }
 
 // New returns an Election. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid or backend.ErrTooLarge; the name is any text of 1 to 100
 // bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Election, error) {
-	if store == nil {
-		return nil, fmt.Errorf("election: %w: the store is nil", backend.ErrInvalid)
-	}
-	base, err := backend.Path(backend.KindElection, name)
-	if err != nil {
-		return nil, fmt.Errorf("election: %w", err)
-	}
-	e := &Election{store: store, name: name, keys: keysIn(base), instance: rand.Text()}
+	var opts Options
 	if options != nil {
-		e.opts = *options
-		e.opts.Meta = maps.Clone(options.Meta)
+		opts = *options
 	}
-	if e.opts.ID == "" {
-		host, _ := os.Hostname() // a nameless host is still told by its process
-		e.opts.ID = host + "-" + strconv.Itoa(os.Getpid())
-	}
-	size := len(e.opts.ID)
-	for k, v := range e.opts.Meta {
-		size += len(k) + len(v)
-	}
-	if size > maxMetaBytes {
-		return nil, fmt.Errorf("election: %w: Options.ID and Options.Meta have %d bytes, at most %d are allowed", backend.ErrTooLarge, size, maxMetaBytes)
+	e := &Election{store: store, name: name}
+	var err error
+	e.office, err = office.New(store, office.Spec{
+		Subject: backend.Subject{Kind: backend.KindElection, Name: name},
+		ID:      opts.ID,
+		Meta:    opts.Meta,
+		Strict:  opts.Strict,
+		Above:   opts.MinTerm,
+		Lost:    ErrLost,
+		Ended:   ErrResigned,
+		OnBegin: e.leads,
+		OnEnd:   e.led,
+	})
+	if err != nil {
+		return nil, err
 	}
 	return e, nil
 }
@@ -106,8 +93,19 @@ func New(store *backend.Store, name string, options *Options) (*Election, error)
 // Name returns the name of the election.
 func (e *Election) Name() string { return e.name }
 
-func (e *Election) subject() backend.Subject {
-	return backend.Subject{Kind: backend.KindElection, Name: e.name}
+// leads takes note of the leadership that begins.
+func (e *Election) leads(t *office.Tenure) {
+	e.store.Logger().Info("leading", "election", e.name, "term", t.Number(), "id", e.office.ID())
+	e.current.Store(&Leadership{t})
+}
+
+// led says that a leadership has ended.
+func (e *Election) led(t *office.Tenure, lost bool, cause, body error) {
+	level := slog.LevelInfo
+	if lost {
+		level = slog.LevelWarn
+	}
+	e.store.Logger().Log(context.Background(), level, "leadership ended", "election", e.name, "term", t.Number(), "cause", cause, "body", body)
 }
 
 // Campaign waits for the office and takes it. Candidates are served in the
@@ -126,11 +124,11 @@ func (e *Election) Campaign(ctx context.Context) (*Leadership, error) {
 	if err := e.begin(ctx); err != nil {
 		return nil, err
 	}
-	lead, err := e.campaign(ctx, context.WithoutCancel(ctx), e.finish)
-	if err != nil {
+	if _, err := e.office.Campaign(ctx, context.WithoutCancel(ctx), e.finish); err != nil {
 		e.finish()
 		return nil, err
 	}
+	lead := e.current.Load()
 	e.mu.Lock()
 	e.last = lead
 	e.mu.Unlock()
@@ -152,7 +150,7 @@ func (e *Election) begin(ctx context.Context) error {
 	e.mu.Lock()
 	last := e.last
 	e.mu.Unlock()
-	if last != nil && last.ctx.Err() != nil {
+	if last != nil && last.Context().Err() != nil {
 		_ = last.Resign(ctx) // the rest is cleaned up in the background
 	}
 	if !e.busy.CompareAndSwap(false, true) {
@@ -166,34 +164,4 @@ func (e *Election) finish() {
 	e.last = nil
 	e.mu.Unlock()
 	e.busy.Store(false)
-}
-
-// see remembers the highest tenure that this process has ever seen in the
-// election: numbers must not repeat even if the store forgets them.
-func (e *Election) see(t tenure) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if t.Number > e.seen.Number {
-		e.seen = t
-	}
-}
-
-func (e *Election) highestSeen() tenure {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.seen
-}
-
-var errNoSession = errors.New("no session owns it, so no candidate does")
-
-// unreadable reports, once, a key that this version of the library cannot read.
-// It holds nobody up for longer than its session.
-func (e *Election) unreadable(key string, err error) {
-	e.mu.Lock()
-	again := e.reported == key
-	e.reported = key
-	e.mu.Unlock()
-	if !again {
-		e.store.Logger().Warn("a key of the election cannot be read", "election", e.name, "key", key, "error", err)
-	}
 }

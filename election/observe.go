@@ -4,9 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 
-	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/office"
 )
 
 // Leader is the leader as the store shows it. The zero Leader says that no
@@ -20,22 +19,20 @@ type Leader struct {
 // IsZero reports whether no process leads.
 func (l Leader) IsZero() bool { return l.Term == 0 }
 
+func leaderOf(h office.Holder) Leader { return Leader{ID: h.ID, Term: h.Number, Meta: h.Meta} }
+
 // Leader reads the leader from the store. If no process leads the error is
 // ErrNoLeader. By the time it returns another process may lead. Other errors:
 // backend.ErrUnavailable, ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Leader(ctx context.Context) (Leader, error) {
-	read, err := e.store.Read(ctx, backend.Key(e.keys.leader))
+	holder, err := e.office.Holder(ctx)
 	if err != nil {
-		return Leader{}, fmt.Errorf("election %q: %w", e.name, err)
+		return Leader{}, err
 	}
-	t, leader, err := e.leaderOf(read[0])
-	if err != nil {
-		return Leader{}, fmt.Errorf("election %q: %w", e.name, err)
-	}
-	if t == (tenure{}) {
+	if holder.IsZero() {
 		return Leader{}, fmt.Errorf("election %q: %w", e.name, ErrNoLeader)
 	}
-	return leader, nil
+	return leaderOf(holder), nil
 }
 
 // Observe yields the present leader, and then each change that it sees. The zero
@@ -48,53 +45,10 @@ func (e *Election) Leader(ctx context.Context) (Leader, error) {
 // errors: backend.ErrFormat, ErrClosed.
 func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 	return func(yield func(Leader, error) bool) {
-		fail := func(err error) { yield(Leader{}, fmt.Errorf("election %q: %w", e.name, err)) }
-		w, err := e.store.Watch(backend.Key(e.keys.leader))
-		if err != nil {
-			fail(err)
-			return
-		}
-		defer w.Close()
-		var last tenure
-		for first := true; ; first = false {
-			if err := w.Next(ctx); err != nil {
-				fail(err)
-				return
-			}
-			t, leader, err := e.leaderOf(w.Entries(0))
-			if err != nil {
-				fail(err)
-				return
-			}
-			if !first && t == last {
-				continue
-			}
-			last = t
-			if !yield(leader, nil) {
+		for holder, err := range e.office.Observe(ctx) {
+			if !yield(leaderOf(holder), err) {
 				return
 			}
 		}
 	}
-}
-
-// leaderOf returns whose the leader key is; zero if it is nobody's.
-func (e *Election) leaderOf(entries []backend.Entry) (tenure, Leader, error) {
-	if len(entries) == 0 {
-		return tenure{}, Leader{}, nil
-	}
-	key := parseLeader(entries[0])
-	if key.err != nil {
-		return tenure{}, Leader{}, key.err
-	}
-	t, leader := e.holderOf(key)
-	return t, leader, nil
-}
-
-// holderOf is leaderOf of a leader key that was read.
-func (e *Election) holderOf(key leaderKey) (tenure, Leader) {
-	if key.doc.Number < e.highestSeen().Number || key.doc.Number == 0 {
-		return tenure{}, Leader{}
-	}
-	e.see(key.doc.tenure)
-	return key.doc.tenure, Leader{ID: key.doc.Holder, Term: key.doc.Number, Meta: maps.Clone(key.doc.Meta)}
 }

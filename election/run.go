@@ -2,10 +2,10 @@ package election
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/office"
 )
 
 // Run campaigns, runs body while it leads, and campaigns again after the
@@ -34,46 +34,19 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 	}
 	defer e.finish()
 	for {
-		lead, err := e.campaign(ctx, ctx, nil)
+		t, err := e.office.Campaign(ctx, ctx, nil)
 		if err != nil {
 			return err
 		}
-		lost, err := e.serve(ctx, lead, body)
+		lead := e.current.Load()
+		lost, err := t.Serve(ctx, func(ctx context.Context) error { return body(ctx, lead) })
 		switch {
 		case ctx.Err() != nil:
-			return fmt.Errorf("election %q: %w", e.name, withCause(ctx, err))
+			return fmt.Errorf("election %q: %w", e.name, office.WithCause(ctx, err))
 		case !lost:
 			return err
 		case err != nil:
 			e.store.Logger().Warn("the body of a lost leadership has returned", "election", e.name, "term", lead.Term(), "body", err)
 		}
 	}
-}
-
-// withCause joins the cause of ctx's end with what the body returned, unless
-// that says the same.
-func withCause(ctx context.Context, body error) error {
-	cause := context.Cause(ctx)
-	if body == nil || errors.Is(cause, body) || body == ctx.Err() {
-		return cause
-	}
-	if errors.Is(body, cause) {
-		return body
-	}
-	return errors.Join(cause, body)
-}
-
-// serve runs body under lead and ends the leadership after it. It reports
-// whether that was lost, and what body returned.
-func (e *Election) serve(ctx context.Context, lead *Leadership, body func(context.Context, *Leadership) error) (lost bool, err error) {
-	stop := lead.overruns()
-	defer func() {
-		// In a defer, so that a panic in body leaves no leader key behind.
-		stop()
-		lost = errors.Is(context.Cause(lead.ctx), ErrLost)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		lead.once.Do(func() { lead.end(end, err) })
-	}()
-	return false, body(lead.ctx, lead)
 }

@@ -1,9 +1,6 @@
 package election
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // Status is the state of an election as the store shows it, for reports. A
 // decision that is made on it comes too late.
@@ -33,26 +30,14 @@ type Candidate struct {
 // changes nothing. Errors: backend.ErrUnavailable,
 // ErrDenied, ErrFormat, ErrClosed.
 func (e *Election) Status(ctx context.Context) (Status, error) {
-	r, err := e.read(ctx)
+	state, err := e.office.Status(ctx)
 	if err != nil {
-		return Status{}, fmt.Errorf("election %q: %w", e.name, err)
+		return Status{}, err
 	}
-	if r.leader.err != nil {
-		return Status{}, fmt.Errorf("election %q: %w", e.name, r.leader.err)
-	}
-	var status Status
-	_, status.Leader = e.holderOf(r.leader)
-	if len(r.marks) > 0 {
-		status.Term, status.Holder = r.number(), r.marks[0].doc.Holder
-	}
-	if !status.Leader.IsZero() && status.Leader.Term >= status.Term {
-		status.Term, status.Holder = status.Leader.Term, status.Leader.ID
-	}
-	status.Clean = status.Leader.IsZero() && r.clean()
-	for _, entry := range r.queue {
-		var doc entryDocument // without a holder if it cannot be read
-		_ = decode(entry, &doc)
-		status.Queue = append(status.Queue, Candidate{ID: doc.Holder, Nonce: nonceOf(entry)})
+	only := state.Seats[0]
+	status := Status{Leader: leaderOf(only.Holder), Term: only.Number, Holder: only.Last, Clean: only.Clean}
+	for _, w := range state.Queue {
+		status.Queue = append(status.Queue, Candidate{ID: w.ID, Nonce: w.Nonce})
 	}
 	return status, nil
 }

@@ -35,6 +35,7 @@ var third = []string{"github.com/cenkalti/backoff/v4", "golang.org/x/sync"}
 var allowed = map[string][]string{
 	".":                       {},
 	"internal/...":            {"internal/..."},
+	"internal/office":         {"backend", "internal/..."},
 	"internal/electiontest":   {"backend/...", "election", "internal/..."},
 	"internal/countertest":    {"backend/...", "counter", "internal/..."},
 	"internal/membershiptest": {"backend/...", "membership", "internal/..."},
@@ -121,6 +122,7 @@ func TestRules(t *testing.T) {
 		{"election", "backend/postgres"},
 		{"backend/postgres", "internal/trust"},
 		{"election", "counter"},
+		{"internal/office", "election"},
 		{"membership", "partition"},
 		{"partition", "election"},
 		{"backend", "backend/memory"},

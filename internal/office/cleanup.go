@@ -1,4 +1,4 @@
-package election
+package office
 
 import (
 	"context"
@@ -12,31 +12,32 @@ import (
 // remains are the keys that a campaign or a tenure may have left in the store.
 type remains struct {
 	nonce  string
-	entry  bool   // its queue entry was sent
-	doubt  []mark // that a take with an unknown outcome names
-	leader bool   // its leader key may exist
+	entry  bool  // its queue entry was sent
+	doubt  doubt // a take with an unknown outcome
+	leader bool  // its leader key may exist
 }
 
 // remains returns what the campaign may have left. Its leader key can exist only
 // if it was seen, or if a take is in doubt.
 func (c *candidate) remains(leader bool) *remains {
-	return &remains{nonce: c.nonce, entry: c.state == waiting, doubt: c.doubt, leader: leader || len(c.doubt) > 0}
+	return &remains{nonce: c.nonce, entry: c.state == waiting, doubt: c.doubt, leader: leader || c.doubt.open()}
 }
 
 // settle removes what is left. It is done when a round of reads, begun after
 // the last commit, shows that nothing is. Its caller retries it.
-func (e *Election) settle(ctx context.Context, session *backend.Session, left *remains) error {
+func (o *Office) settle(ctx context.Context, session *backend.Session, left *remains) error {
 	for left.leader {
-		r, err := e.read(ctx)
+		r, err := o.read(ctx)
 		if err != nil {
 			return err
 		}
-		left.doubt = r.doubtful(left.doubt)
+		left.doubt = left.doubt.now(&r.view)
+		at, held := r.heldBy(left.nonce, session)
 		switch {
-		case r.leader.of(left.nonce, session):
-			err = e.clear(ctx, session, &r.view)
-		case len(left.doubt) > 0:
-			err = e.replaceMarks(ctx, left.doubt)
+		case held:
+			err = o.clear(ctx, session, &r.view, at)
+		case left.doubt.open():
+			err = o.replaceMarks(ctx, left.doubt)
 		default:
 			left.leader = false
 		}
@@ -45,7 +46,7 @@ func (e *Election) settle(ctx context.Context, session *backend.Session, left *r
 		}
 	}
 	if left.entry {
-		if err := e.leave(ctx, left.nonce); err != nil {
+		if err := o.leave(ctx, left.nonce); err != nil {
 			return err
 		}
 		left.entry = false
@@ -53,33 +54,34 @@ func (e *Election) settle(ctx context.Context, session *backend.Session, left *r
 	return nil
 }
 
-// clear deletes the leader key that v shows, once its number is secure: two
-// marks have the highest number that this process remembers, because no other
-// may know it, and nobody takes a lower one before the leader key is gone. The
-// commit names all marks of v, so that it can hit no other tenure.
-func (e *Election) clear(ctx context.Context, session *backend.Session, v *view) error {
-	high, have := max(e.highestSeen().Number, v.leader.doc.Number), 0
-	for _, m := range v.marks {
+// clear deletes the leader key of a seat, once its number is secure: two marks
+// have the highest number that this process remembers, because no other may
+// know it, and nobody takes a lower one before the leader key is gone. The
+// commit names all marks of the seat, so that it can hit no other tenure.
+func (o *Office) clear(ctx context.Context, session *backend.Session, v *view, at int) error {
+	s := &v.seats[at]
+	high, have := max(o.highestSeen(at).Number, s.leader.doc.Number), 0
+	for _, m := range s.marks {
 		if m.Number >= high {
 			have++
 		}
 	}
 	switch {
+	case len(s.marks) > maxMarks:
+		return o.deleteMarks(ctx, s.marks[maxMarks:])
 	case have < 2:
-		return e.createMarks(ctx, session, high, 2-have)
-	case len(v.marks) > maxMarks:
-		return e.deleteMarks(ctx, v.marks[maxMarks:])
+		return o.createMarks(ctx, session, v, at, high, 2-have)
 	}
-	_, err := e.commit(ctx, backend.Txn{
-		Unchanged: v.unchanged(),
-		Ops:       []backend.Op{backend.Delete(e.keys.leader, v.leader.entry.Version)},
+	_, err := o.commit(ctx, backend.Txn{
+		Unchanged: s.unchanged(),
+		Ops:       []backend.Op{backend.Delete(s.leader.entry.Key, s.leader.entry.Version)},
 	})
 	return err
 }
 
 // leave deletes a queue entry, whether it exists or not.
-func (e *Election) leave(ctx context.Context, nonce string) error {
-	_, err := e.commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(e.keys.entry(nonce), backend.Version{})}})
+func (o *Office) leave(ctx context.Context, nonce string) error {
+	_, err := o.commit(ctx, backend.Txn{Ops: []backend.Op{backend.Delete(o.keys.entry(nonce), backend.Version{})}})
 	return err
 }
 
@@ -87,13 +89,13 @@ func (e *Election) leave(ctx context.Context, nonce string) error {
 // seconds at most; after that it goes on in the background, until the session
 // ends: the keys go with it.
 func (c *candidate) giveUp() {
-	if c.session.Context().Err() != nil {
+	left := c.remains(false)
+	if c.session.Context().Err() != nil || !left.leader && !left.entry {
 		c.claim.release()
 		return
 	}
-	left := c.remains(false)
 	done := make(chan struct{})
-	c.store.CleanUpInBackground(c.session, c.subject(), func(ctx context.Context) error {
+	c.store.CleanUpInBackground(c.session, c.Subject(), func(ctx context.Context) error {
 		return c.settle(ctx, c.session, left)
 	}, func(error) {
 		c.claim.release()
@@ -113,6 +115,8 @@ func (c *candidate) giveUp() {
 // else can delete them, and they would block the queue as long as the session
 // lives.
 type claim struct {
+	office        *Office
+	nonce         string
 	session       *backend.Session
 	joined, took  bool        // the queue entry was sent; a take was
 	doubt         bool        // the queue entry may be created at any later time
@@ -121,22 +125,29 @@ type claim struct {
 	queue, tenure *backend.Claimant
 }
 
-func (e *Election) newClaim(session *backend.Session, nonce string) *claim {
-	c := &claim{session: session}
+func (o *Office) newClaim(session *backend.Session, nonce string) *claim {
+	c := &claim{office: o, nonce: nonce, session: session}
 	c.waits.Store(true)
 	c.lives.Store(true)
-	// What the collector keeps after the end must not be the Election.
-	orphaned := &Election{store: e.store, name: e.name, keys: e.keys, opts: Options{ID: e.opts.ID}}
-	c.queue = e.store.NewClaimant(e.keys.queue, func(entry backend.Entry) bool {
+	// What the collector keeps after the end must not be the Office.
+	keys := o.keys
+	orphaned := &Office{store: o.store, keys: keys, floor: o.floor, spec: Spec{Subject: o.spec.Subject, ID: o.spec.ID, Seats: o.spec.Seats}}
+	c.queue = o.store.NewClaimant(keys.queue, func(entry backend.Entry) bool {
 		return c.waits.Load() && nonceOf(entry) == nonce
 	}, nil)
-	c.tenure = e.store.NewClaimant(e.keys.tenure, func(entry backend.Entry) bool {
-		return entry.Key != e.keys.leader || c.lives.Load() && parseLeader(entry).doc.Nonce == nonce
+	c.tenure = o.store.NewClaimant(keys.tenure, func(entry backend.Entry) bool {
+		return !keys.isLeader(entry.Key) || c.lives.Load() && parseLeader(entry).doc.Nonce == nonce
 	}, func(ctx context.Context, entry backend.Entry) error {
 		// The end of its session is near enough, if the key cannot be read.
 		return orphaned.settle(ctx, session, &remains{nonce: parseLeader(entry).doc.Nonce, leader: true})
 	})
 	return c
+}
+
+// isLeader reports whether a key of tenure/ is a leader key.
+func (k keys) isLeader(key string) bool {
+	_, name, err := k.split(path.Base(key))
+	return err == nil && name == leaderName
 }
 
 // leads says that the take has deleted the queue entry: it is no longer used.
@@ -151,6 +162,7 @@ func (c *claim) leads() {
 func (c *claim) release() {
 	c.waits.Store(false)
 	c.lives.Store(false)
+	c.office.over(c.nonce)
 	c.queue.Close()
 	c.tenure.Close()
 	if c.joined {

@@ -1,4 +1,4 @@
-package election
+package office
 
 import (
 	"fmt"
@@ -13,28 +13,53 @@ import (
 // format is the number of the formats of all documents below.
 const format = 2
 
-// keys are where an election keeps its state.
+// keys are where an office keeps its state.
 type keys struct {
 	queue  string // directory: queue/<nonce>, ephemeral, one per waiting candidate
-	tenure string // directory: the leader key, and the marks
-	leader string // tenure/leader, ephemeral: the leader
+	tenure string // directory: the leader keys, the marks, and the limit
+	limit  string // tenure/limit: the number of seats, if the name can be removed
+	seats  bool   // the names in tenure/ begin with the number of a seat
 }
 
-func keysIn(base string) keys {
-	return keys{queue: base + "/queue", tenure: base + "/tenure", leader: base + "/tenure/" + leaderName}
+func keysIn(base string, seats bool) keys {
+	return keys{queue: base + "/queue", tenure: base + "/tenure", limit: base + "/tenure/" + limitName, seats: seats}
 }
 
 const (
 	leaderName  = "leader"
+	limitName   = "limit"
 	spareSuffix = ".spare"
 )
 
 func (k keys) entry(nonce string) string { return k.queue + "/" + nonce }
-func (k keys) mark(m markName) string    { return k.tenure + "/" + m.String() }
+func (k keys) leader(seat int) string    { return k.tenure + "/" + k.prefix(seat) + leaderName }
+func (k keys) mark(seat int, name markName) string {
+	return k.tenure + "/" + k.prefix(seat) + name.String()
+}
 
-// tenure names one time in office. Numbers grow. The nonce tells apart tenures
+func (k keys) prefix(seat int) string {
+	if !k.seats {
+		return ""
+	}
+	return strconv.Itoa(seat) + "."
+}
+
+// split is the number of the seat in the name of a key in tenure/, and the rest.
+func (k keys) split(name string) (seat int, rest string, err error) {
+	if !k.seats {
+		return 0, name, nil
+	}
+	number, rest, ok := strings.Cut(name, ".")
+	seat, err = strconv.Atoi(number)
+	if !ok || err != nil || seat < 0 || seat >= MaxSeats {
+		return 0, "", fmt.Errorf("%w: %q does not begin with the number of a seat", backend.ErrFormat, name)
+	}
+	return seat, rest, nil
+}
+
+// tenureID names one time in office. Numbers grow. The nonce tells apart tenures
 // that have the same number in different histories of the store.
-type tenure struct {
+type tenureID struct {
 	Number uint64 `json:"number"`
 	Nonce  string `json:"nonce"`
 }
@@ -43,7 +68,7 @@ type tenure struct {
 // and the same with ".spare" for the second key that has the number. A mark
 // that is of no tenure has a nonce of its own. A name is never used twice.
 type markName struct {
-	tenure
+	tenureID
 	spare bool
 }
 
@@ -63,7 +88,7 @@ func parseMark(s string) (markName, error) {
 	if !ok || err != nil || nonce == "" {
 		return markName{}, fmt.Errorf("%w: %q is not the name of a mark", backend.ErrFormat, s)
 	}
-	return markName{tenure{Number: n, Nonce: nonce}, spare}, nil
+	return markName{tenureID{Number: n, Nonce: nonce}, spare}, nil
 }
 
 // entryDocument is the value of a queue entry. The holder is there for an
@@ -72,10 +97,10 @@ type entryDocument struct {
 	Holder string `json:"holder"`
 }
 
-// leaderDocument is the value of the leader key. InTurn says that the leader
+// leaderDocument is the value of a leader key. InTurn says that the leader
 // was the head of the queue: no entry that was ahead of its own is left.
 type leaderDocument struct {
-	tenure
+	tenureID
 	Holder string            `json:"holder"`
 	Meta   map[string]string `json:"meta,omitempty"`
 	InTurn bool              `json:"in_turn"`
@@ -88,6 +113,17 @@ type markDocument struct {
 	Holder    string `json:"holder"`
 	TTLMillis int64  `json:"ttl_ms"`
 	Clean     bool   `json:"clean"`
+}
+
+// limitDocument is the value of the limit: how many seats there are.
+type limitDocument struct {
+	Number int `json:"number"`
+}
+
+// floorDocument is the value of the floor: no number of a removed name is
+// higher.
+type floorDocument struct {
+	Number uint64 `json:"number"`
 }
 
 func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }

@@ -1,4 +1,4 @@
-package election
+package office
 
 import (
 	"context"
@@ -55,7 +55,7 @@ func (c *candidate) watchAhead(ctx context.Context, ahead backend.Entry) (gone b
 	}
 }
 
-// waitAtHead watches tenure/ until the office is free, and returns what the
+// waitAtHead watches tenure/ until a seat is free, and returns what the
 // watch shows then. A nil view calls for another round of reads.
 func (c *candidate) waitAtHead(ctx context.Context) (*view, error) {
 	ctx, cancel := relist(ctx)
@@ -78,27 +78,33 @@ func (c *candidate) watchTenure(ctx context.Context, before string) (*view, erro
 		}
 		v := c.viewOf(w.Entries(0))
 		if before != "" {
-			if !v.leader.exists || v.leader.doc.Nonce != before || !v.leader.doc.InTurn {
+			if !v.ledBy(before) {
 				return nil, nil
 			}
 			before = ""
 		}
+		next := atHead(c.open(&v)).step
 		switch stale := v.generation() != c.version.Generation; {
-		case v.number() == 0, c.highestSeen().Number > v.number(), v.leader.of(c.nonce, c.session):
+		case c.calls(&v), next != takeInTurn && next != waitAtHead:
 			return nil, nil
-		case !v.leader.exists && !takeable(&v):
-			return nil, nil
-		case !v.leader.exists && !stale:
+		case next == takeInTurn && !stale:
 			return &v, nil
 		case stale:
 			if again, err := c.newGeneration(ctx); again || err != nil {
 				return nil, notRelist(err)
 			}
-			if !v.leader.exists {
+			if next == takeInTurn {
 				return &v, nil
 			}
 		}
 	}
+}
+
+// calls reports whether a view calls for a round of reads by itself: the limit
+// is gone, a number is to be raised, or a leader key is the candidate's.
+func (c *candidate) calls(v *view) bool {
+	_, held := v.heldBy(c.nonce, c.session)
+	return held || c.limited && !v.limit.exists || c.outdated(v)
 }
 
 // newGeneration is for a driver that may have another store before it: it
@@ -107,7 +113,7 @@ func (c *candidate) watchTenure(ctx context.Context, before string) (*view, erro
 func (c *candidate) newGeneration(ctx context.Context) (again bool, err error) {
 	var own []backend.Entry
 	var v view
-	err = c.store.RetryUnder(ctx, c.session, c.subject(), "campaign", func(ctx context.Context) error {
+	err = c.store.RetryUnder(ctx, c.session, c.Subject(), "campaign", func(ctx context.Context) error {
 		read, err := c.store.Read(ctx, backend.Key(c.entry), backend.Dir(c.keys.tenure))
 		if err == nil {
 			own, v = read[0], c.viewOf(read[1])
@@ -117,7 +123,7 @@ func (c *candidate) newGeneration(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if len(own) == 0 || c.highestSeen().Number > v.number() || v.leader.of(c.nonce, c.session) {
+	if len(own) == 0 || c.calls(&v) {
 		return true, nil
 	}
 	c.version = own[0].Version
