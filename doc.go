@@ -6,6 +6,8 @@
 // # Which primitive when
 //
 //	one process at a time does a job, the others take over   election
+//	a lock around a piece of work, in order of arrival       lock.Mutex
+//	n at a time, or a number for each worker                 lock.Semaphore
 //	a number that all processes add to and read              counter.Counter
 //	identifiers that no other process gets                   counter.Sequence
 //	counting what happens too often to wait for              counter.Tally

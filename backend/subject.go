@@ -11,6 +11,8 @@ type Kind string
 const (
 	KindSession    Kind = "session" // the Store's own, without keys or a name
 	KindElection   Kind = "election"
+	KindMutex      Kind = "mutex"
+	KindSemaphore  Kind = "semaphore"
 	KindMembership Kind = "membership"
 	KindPartition  Kind = "partition"
 	KindCheckpoint Kind = "checkpoint"

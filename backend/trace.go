@@ -32,12 +32,12 @@ type Trace struct {
 	// WatchRestarted: a watch failed and is begun again with a fresh read.
 	WatchRestarted func(WatchRestarted)
 	// OwnershipBegan and OwnershipEnded: this process began, and ended, to own
-	// something: an office in an election, a slot of a partition.
+	// something: an office in an election, a mutex, a permit, a slot of a partition.
 	OwnershipBegan func(Ownership)
 	OwnershipEnded func(Ownership)
 	// BodyOverran: a body has not returned although its context ended a while
 	// ago, so no other process can own what it runs. The report is repeated from
-	// time to time. Only package partition reports it.
+	// time to time.
 	BodyOverran func(BodyOverran)
 }
 
@@ -104,7 +104,7 @@ type WatchRestarted struct {
 type Ownership struct {
 	Kind  Kind   // of the primitive, such as KindElection
 	Name  string // of the primitive
-	Slot  int    // of a partition, from 0; 0 where there are no slots
+	Slot  int    // of a partition, or the permit of a semaphore, from 0; 0 where there are none
 	Token uint64 // the fencing token
 	// Cause is why it ended, nil when it began.
 	Cause error

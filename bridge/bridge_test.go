@@ -12,6 +12,7 @@ import (
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/bridge"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/partition"
 )
 
@@ -157,7 +158,7 @@ func TestKinds(t *testing.T) {
 	}
 	for want, cause := range map[string]error{
 		"none": nil, "other": errors.New("signal"),
-		"resigned": wrap(election.ErrResigned), "moved": wrap(partition.ErrMoved), "gave_up": wrap(partition.ErrGaveUp),
+		"resigned": wrap(election.ErrResigned), "unlocked": wrap(lock.ErrUnlocked), "moved": wrap(partition.ErrMoved), "gave_up": wrap(partition.ErrGaveUp),
 		"drain_timeout": wrap(partition.ErrDrainTimeout), "closed": wrap(backend.ErrClosed),
 		"session_lost": wrap(election.ErrLost, backend.ErrSessionLost), "lost": wrap(election.ErrLost),
 		"ended": wrap(context.Canceled),
@@ -166,8 +167,10 @@ func TestKinds(t *testing.T) {
 			t.Errorf("CauseKind(%v) = %q, want %q", cause, got, want)
 		}
 	}
-	if got := bridge.CauseKind(wrap(partition.ErrLost)); got != "lost" {
-		t.Errorf("CauseKind of partition.ErrLost = %q", got)
+	for _, lost := range []error{partition.ErrLost, lock.ErrLost} {
+		if got := bridge.CauseKind(wrap(lost)); got != "lost" {
+			t.Errorf("CauseKind of %v = %q", lost, got)
+		}
 	}
 }
 

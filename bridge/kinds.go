@@ -6,6 +6,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/partition"
 )
 
@@ -33,12 +34,14 @@ var errorKinds = []kind{
 
 var causeKinds = []kind{
 	{election.ErrResigned, "resigned"},
+	{lock.ErrUnlocked, "unlocked"},
 	{partition.ErrMoved, "moved"},
 	{partition.ErrGaveUp, "gave_up"},
 	{partition.ErrDrainTimeout, "drain_timeout"},
 	{backend.ErrSessionLost, "session_lost"},
 	{backend.ErrClosed, "closed"},
 	{election.ErrLost, "lost"},
+	{lock.ErrLost, "lost"},
 	{partition.ErrLost, "lost"},
 	{context.DeadlineExceeded, "ended"},
 	{context.Canceled, "ended"},
@@ -52,6 +55,7 @@ func ErrorKind(err error) string { return word(errorKinds, err) }
 // CauseKind returns a word for why an ownership ended:
 //
 //	resigned       the leader resigned, or its body returned
+//	unlocked       the holder gave the lock back, or its function returned
 //	moved          the plan gives the slot to another member
 //	gave_up        the body of the slot returned too often
 //	drain_timeout  Run ends since another body did not return

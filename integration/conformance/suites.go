@@ -10,6 +10,7 @@ import (
 	"github.com/quorate/quorate/internal/checkpointtest"
 	"github.com/quorate/quorate/internal/countertest"
 	"github.com/quorate/quorate/internal/electiontest"
+	"github.com/quorate/quorate/internal/locktest"
 	"github.com/quorate/quorate/internal/membershiptest"
 	"github.com/quorate/quorate/internal/partitiontest"
 )
@@ -23,6 +24,7 @@ func Run(t *testing.T, env drivertest.Factory) {
 	}{
 		{"driver", drivertest.Run},
 		{"election", electiontest.Run},
+		{"lock", locktest.Run},
 		{"counter", countertest.Run},
 		{"membership", membershiptest.Run},
 		{"partition", partitiontest.Run},

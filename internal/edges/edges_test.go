@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	".":                       {},
 	"internal/...":            {"internal/..."},
 	"internal/office":         {"backend", "internal/..."},
+	"internal/locktest":       {"backend/...", "lock", "internal/..."},
 	"internal/electiontest":   {"backend/...", "election", "internal/..."},
 	"internal/countertest":    {"backend/...", "counter", "internal/..."},
 	"internal/membershiptest": {"backend/...", "membership", "internal/..."},
@@ -48,8 +49,8 @@ var allowed = map[string][]string{
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
 	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
-	"internal/pages":          {"backend/...", "election", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
-	"internal/simulation":     {"backend/...", "election", "counter", "membership", "partition", "restart", "internal/..."},
+	"internal/pages":          {"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
+	"internal/simulation":     {"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "internal/..."},
 	"internal/policy":         {"backend/...", "counter", "membership", "partition", "restart"},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
@@ -58,6 +59,7 @@ var allowed = map[string][]string{
 	"backend/postgres/...":  {"backend", "backend/driver", "backend/postgres/..."},
 
 	"election/...":   {"backend", "backend/driver", "internal/...", "election/..."},
+	"lock/...":       {"backend", "internal/...", "lock/..."},
 	"counter/...":    {"backend", "backend/driver", "internal/...", "counter/..."},
 	"membership/...": {"backend", "internal/...", "membership/..."},
 	"partition/...":  {"backend", "internal/...", "partition/...", "membership"},
@@ -65,15 +67,15 @@ var allowed = map[string][]string{
 
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 
-	"bridge":             {"backend", "election", "partition"},
+	"bridge":             {"backend", "election", "lock", "partition"},
 	"bridge/otelquorate": {"backend", "bridge"},
 	"bridge/promquorate": {"backend", "bridge"},
 
 	"examples/...": {
-		"backend/...", "election", "counter", "membership", "partition", "restart", "debug", "bridge/...", "examples/...",
+		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "debug", "bridge/...", "examples/...",
 	},
 	"integration/...": {
-		"backend/...", "internal/...", "election", "counter", "membership", "partition", "restart", "debug", "bridge/...", "integration/...",
+		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "debug", "bridge/...", "integration/...",
 	},
 	"tools/...": {"tools/..."},
 }
@@ -83,7 +85,7 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/bridgetest", "internal/seeds"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/locktest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/bridgetest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/...", "backend/postgres/..."}
@@ -122,6 +124,8 @@ func TestRules(t *testing.T) {
 		{"election", "backend/postgres"},
 		{"backend/postgres", "internal/trust"},
 		{"election", "counter"},
+		{"lock", "election"},
+		{"lock", "internal/locktest"},
 		{"internal/office", "election"},
 		{"membership", "partition"},
 		{"partition", "election"},
@@ -167,6 +171,7 @@ func TestRules(t *testing.T) {
 		{"integration/conformance", "internal/electiontest"},
 		{"internal/electiontest", "backend/drivertest"},
 		{"election", "internal/trust"},
+		{"lock", "internal/office"},
 		{"bridge/promquorate", "bridge"},
 		{"debug", "partition"},
 		{"examples/debugpage", "debug"},

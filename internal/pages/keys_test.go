@@ -16,6 +16,7 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
@@ -29,8 +30,11 @@ const (
 // placeholders are what stands for a part of a key in the table.
 var placeholders = strings.NewReplacer(
 	"NAME", regexp.QuoteMeta(escaped), "ID", regexp.QuoteMeta(memberKey), "NONCE", "[A-Z0-9]+(-[0-9]+)?",
-	"NUMBER", "[0-9]+", "SHARD", "[0-9]+",
+	"NUMBER", "[0-9]+", "SHARD", "[0-9]+", "PERMIT", "[0-9]+",
 )
+
+// office are the keys of elections and locks.
+var office = regexp.MustCompile("/(election|mutex|semaphore|floor)/")
 
 // TestEveryKeyHasItsRow uses each primitive and looks at what is in the store:
 // each key has its row, which says how long it is kept and what is in it; and
@@ -72,7 +76,7 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 				}
 				var fields map[string]any
 				want := 1.0
-				if strings.Contains(entry.Key, "/election/") {
+				if office.MatchString(entry.Key) {
 					want = 2
 				}
 				if err := json.Unmarshal(entry.Value, &fields); err != nil || fields["format"] != want {
@@ -147,6 +151,7 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 			t.Errorf("Campaign = %v", err)
 		}
 	}()
+	giveBack := useLocks(t, store, open())
 	progress, err := restart.NewCheckpoint[int](store, name, nil)
 	must(err)
 	_, err = progress.Claim(ctx, lead.Guard())
@@ -190,7 +195,51 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	}
 	must(reg.Leave(context.Background()))
 	look()
+	giveBack()
 	giveUp()
 	<-gaveUp
 	must(lead.Resign(context.Background()))
+}
+
+// useLocks holds a mutex and a permit, for which another process waits.
+func useLocks(t *testing.T, store, other *backend.Store) (giveBack func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	take := func(store *backend.Store) (all []func(context.Context) (*lock.Held, error)) {
+		m, err := lock.NewMutex(store, name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := lock.NewSemaphore(store, name, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(all, m.Lock, s.Acquire)
+	}
+	var all []*lock.Held
+	for _, lock := range take(store) {
+		held, err := lock(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, held)
+	}
+	waiting := make(chan struct{}, 2)
+	for _, lock := range take(other) {
+		go func() {
+			defer func() { waiting <- struct{}{} }()
+			if _, err := lock(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("waiting for a lock = %v", err)
+			}
+		}()
+	}
+	return func() {
+		cancel()
+		for _, held := range all {
+			<-waiting
+			if err := held.Unlock(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }

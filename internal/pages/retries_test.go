@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
@@ -60,6 +61,9 @@ func TestEveryRetryHasItsRow(t *testing.T) {
 		{Operation: "grant", Kind: backend.KindSession},
 		{Operation: "campaign", Kind: backend.KindElection, Name: name},
 		{Operation: "resign", Kind: backend.KindElection, Name: name},
+		{Operation: "remove", Kind: backend.KindMutex, Name: name},
+		{Operation: "resize", Kind: backend.KindSemaphore, Name: name},
+		{Operation: "remove", Kind: backend.KindSemaphore, Name: name},
 		{Operation: "register", Kind: backend.KindMembership, Name: name},
 		{Operation: "leave", Kind: backend.KindMembership, Name: name},
 		{Operation: "release all slots", Kind: backend.KindPartition, Name: name},
@@ -110,10 +114,18 @@ func outages(t *testing.T, name string, seen *retried) {
 	tally, err := counter.NewTally(store, name, nil)
 	must(t, err)
 
+	mutex, err := lock.NewMutex(store, name, nil)
+	must(t, err)
+	semaphore, err := lock.NewSemaphore(store, name, 1, nil)
+	must(t, err)
+
 	var leads *election.Leadership
+	var locked, permit *lock.Held
 	var member *membership.Registration
 	outage(
 		func() (err error) { leads, err = e.Campaign(ctx); return err },
+		func() (err error) { locked, err = mutex.Lock(ctx); return err },
+		func() (err error) { permit, err = semaphore.Acquire(ctx); return err },
 		func() (err error) { member, err = group.Join(ctx, membership.Member{ID: "m"}); return err },
 		func() error { _, err := checkpoint.Claim(ctx); return err },
 		func() error { _, err := count.Add(ctx, 1); return err },
@@ -137,9 +149,16 @@ func outages(t *testing.T, name string, seen *retried) {
 	outage(
 		func() error { stop(); running.Wait(); return nil },
 		func() error { return leads.Resign(ctx) },
+		func() error { return locked.Unlock(ctx) },
+		func() error { return permit.Unlock(ctx) },
 		func() error { return checkpoint.Save(ctx, 1) },
 		func() error { return member.Leave(ctx) },
 	)
+	outage(
+		func() error { return mutex.Remove(ctx) },
+		func() error { return semaphore.Resize(ctx, 2) },
+	)
+	outage(func() error { return semaphore.Remove(ctx) })
 	must(t, sequence.Close())
 	must(t, tally.Close())
 	must(t, group.Close())
