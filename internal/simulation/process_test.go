@@ -40,6 +40,7 @@ type process struct {
 	counter  *counter.Counter
 	tally    *counter.Tally
 	sequence *counter.Sequence
+	locks    locksOf
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -80,6 +81,7 @@ func (s *simulation) start(id string) {
 	must()
 	p.sequence, err = counter.NewSequence(p.store, "ids", &counter.SequenceOptions{MaxBlock: 8})
 	must()
+	p.locks = s.newLocksOf(p.store)
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.procs = append(s.procs, p)
@@ -109,6 +111,9 @@ func (s *simulation) start(id string) {
 		p.loop(p.count)
 	}
 	p.loop(p.sum)
+	for range 2 {
+		p.loop(p.lock)
+	}
 	last := uint64(0)
 	p.loop(func(random *rand.Rand) { last = p.number(random, last) })
 	random := s.newRandom()

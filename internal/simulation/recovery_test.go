@@ -74,6 +74,7 @@ func (s *simulation) recovered() {
 		}
 		s.within(began, within, o)
 	}
+	s.locked()
 	time.Sleep(time.Until(began.Add(disturbed + seenWithin)))
 	synctest.Wait()
 	s.converged()
@@ -165,7 +166,7 @@ func (s *simulation) end() {
 	}
 	for dir, n := range marks {
 		// Two, and marks that landed after another was made.
-		if strings.HasSuffix(dir, "/tenure") && n > 8 || strings.HasSuffix(dir, "/line") && n > len(s.procs) {
+		if strings.HasSuffix(dir, "/tenure") && n > 8*permits || strings.HasSuffix(dir, "/line") && n > len(s.procs) {
 			s.t.Errorf("%d keys are left in %s", n, dir)
 		}
 	}
@@ -180,6 +181,7 @@ func (s *simulation) end() {
 // processes wrote under their guards.
 var persistent = regexp.MustCompile("^quorate/(data/.*|" +
 	"election/(plain|strict)/tenure/[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?|" +
+	"(mutex/m|semaphore/s)/tenure/(limit|([0-9]+[.])?[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?)|floor/lock|" +
 	"counter/count/value|sequence/ids/value|tally/sum/shards/[0-9]+|checkpoint/(plain|strict)/value|" +
 	"membership/group/members/p[0-9]+~[A-Z0-9]+(-[0-9]+)?~left|" +
 	"partition/work/(plan|line/[A-Z0-9]+(-[0-9]+)?))$")
@@ -220,6 +222,7 @@ func (s *simulation) check() {
 			s.t.Errorf("nobody ever ran %s", o.what)
 		}
 	}
+	s.locks.check(s, allowed(oneLeader))
 	s.counted.check(s)
 	s.tallied.check(s)
 	s.asks()
@@ -280,6 +283,9 @@ func (a *totals) add(s *simulation) {
 	}
 	for _, o := range s.slots {
 		a.did["bodies of slots"] += len(o.spans)
+	}
+	for _, o := range s.locks {
+		a.did["locks held"] += len(o.spans)
 	}
 	a.did["adds"] += s.counted.total
 	a.did["adds in doubt"] += int(s.counted.doubt)

@@ -20,12 +20,14 @@ import (
 type promises uint
 
 const (
-	// oneLeader: no two tenures of the plain election overlap. Without it: by
-	// the length of a notification at most.
+	// oneLeader: no two tenures of the plain election overlap, and no two
+	// holders of the mutex or of a permit. Without it: by the length of a
+	// notification at most.
 	oneLeader promises = 1 << iota
 	// oneStrictLeader is the same of the Strict election.
 	oneStrictLeader
-	// termsGrow: each tenure has a higher term than all that began before it.
+	// termsGrow: each tenure has a higher term than all that began before it,
+	// and each holder of a lock a higher token.
 	termsGrow
 	// oneOwner: no slot is run twice at a time. Without it: for the length of a
 	// notification at most.
@@ -108,7 +110,7 @@ var rules = [faultKinds]struct {
 	keyDeleted: {
 		// Of what holds an election's number only one key in each, and no
 		// counter or checkpoint: the documentation says why.
-		what:  "a key of an election, group or partition is deleted by hand",
+		what:  "a key of an election, lock, group or partition is deleted by hand",
 		takes: oneLeader | oneOwner | tokensGrow,
 	},
 	wiped: {
@@ -166,6 +168,8 @@ func deletable(key string) (numberOf string, ok bool) {
 		return numberOf, true
 	case "membership", "partition":
 		return "", true
+	case "mutex", "semaphore":
+		return "", what == "queue" || strings.HasSuffix(key, "leader")
 	}
 	return "", false
 }

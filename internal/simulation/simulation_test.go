@@ -69,6 +69,7 @@ type simulation struct {
 	taken    promises
 	offices  []*office
 	slots    [slots]*owned
+	locks    locks
 	counted  counted
 	tallied  tallied
 	numbered numbered
@@ -92,6 +93,7 @@ type backup struct {
 	progress []uint64
 	fences   []fence
 	slots    [slots]fence
+	locks    map[string]fence
 	value    int64
 	shards   map[string]int64
 	numbers  map[uint64]string
@@ -100,7 +102,7 @@ type backup struct {
 func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), server: memory.NewServer(),
-		kind: int(seed % 3), strict: seed/3%2 == 0,
+		kind: int(seed % 3), strict: seed/3%2 == 0, locks: newLocks(),
 	}
 	for _, name := range []string{"plain", "strict"} {
 		s.offices = append(s.offices, &office{
@@ -163,8 +165,11 @@ func (s *simulation) office(name string) *office {
 
 // guarded returns whose guard a write has, by the key.
 func (s *simulation) guarded(what, name string) *owned {
-	if what == "election" {
+	switch what {
+	case "election":
 		return &s.office(name).owned
+	case "lock":
+		return s.locks[name]
 	}
 	return s.slots[name[0]-'0']
 }
@@ -188,6 +193,10 @@ func (s *simulation) takeBackup() {
 	for k, o := range s.slots {
 		b.slots[k] = o.fence.copied()
 	}
+	b.locks = make(map[string]fence)
+	for name, o := range s.locks {
+		b.locks[name] = o.fence.copied()
+	}
 	s.backup = b
 }
 
@@ -207,6 +216,9 @@ func (s *simulation) undo(what fault) {
 		}
 		for k, o := range s.slots {
 			o.fence = b.slots[k].copied()
+		}
+		for name, o := range s.locks {
+			o.fence = b.locks[name].copied()
 		}
 	} else {
 		s.server.Wipe() // guards name keys that are never made again: the fences stay
