@@ -6,7 +6,6 @@ var pending = map[string][]aim{
 	".":                               {subject, private},
 	"CHANGELOG.md":                    {length, private},
 	"CONTRIBUTING.md":                 {subject, length, private},
-	"README.md":                       {subject, length, private},
 	"backend":                         {subject, length, private},
 	"backend/consul":                  {subject, length, private},
 	"backend/driver":                  {subject, length, private},
