@@ -171,6 +171,10 @@ browser: ## the debug page in headless Chromium, and screenshots in .cache/brows
 	$(GO) build -C integration -o ../bin/browser ./cmd/browser
 	bin/browser
 
+.PHONY: pictures
+pictures: ## draw the pictures of the documentation anew (docs/pictures)
+	GOWORK=off $(GO) run -C tools ./pictures
+
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would
 	bin/rehearsal -pack -use -tour
