@@ -48,7 +48,8 @@ type Options struct {
 	// CloseTimeout bounds Close; 5 s by default.
 	CloseTimeout time.Duration
 
-	// Logger receives what an operator should know; nil discards it.
+	// Logger receives what an operator should know (default: slog.Default() when
+	// the Store is created). To discard it, set slog.New(slog.DiscardHandler).
 	Logger *slog.Logger
 
 	// Trace is called back on what happens; nil, and nil fields, are good.
@@ -88,7 +89,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+		opts.Logger = slog.Default()
 	}
 	if opts.Trace == nil {
 		opts.Trace = new(Trace)
