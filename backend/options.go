@@ -18,8 +18,8 @@ const (
 	maxNamespace     = 64
 )
 
-// Options are the options of a Store; nil stands for the defaults, as does the
-// zero value of each field.
+// Options are the options of a Store; nil and zero fields mean
+// the defaults.
 type Options struct {
 	// Namespace is the directory all keys of this Store lie in, "quorate" by
 	// default: one or more components of letters, digits and "-._~%", joined by
