@@ -18,8 +18,8 @@ const (
 	maxNamespace     = 64
 )
 
-// Options are the options of a Store; nil stands for the defaults, as does the
-// zero value of each field.
+// Options are the options of a Store; nil and zero fields mean
+// the defaults.
 type Options struct {
 	// Namespace is the directory all keys of this Store lie in, "quorate" by
 	// default: one or more components of letters, digits and "-._~%", joined by
@@ -48,7 +48,8 @@ type Options struct {
 	// CloseTimeout bounds Close; 5 s by default.
 	CloseTimeout time.Duration
 
-	// Logger receives what an operator should know; nil discards it.
+	// Logger receives what an operator should know (default: slog.Default() when
+	// the Store is created). To discard it, set slog.New(slog.DiscardHandler).
 	Logger *slog.Logger
 
 	// Trace is called back on what happens; nil, and nil fields, are good.
@@ -88,7 +89,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+		opts.Logger = slog.Default()
 	}
 	if opts.Trace == nil {
 		opts.Trace = new(Trace)

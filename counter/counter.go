@@ -15,7 +15,7 @@ import (
 // its type; nothing was applied.
 var ErrOutOfRange = errors.New("out of range")
 
-// Options are the options of a Counter; nil stands for the defaults.
+// Options are the options of a Counter; nil means the defaults.
 type Options struct {
 	// Min and Max bound what the value may become; nil stands for the bounds
 	// of int64. They are not stored: all who write to a counter must agree on

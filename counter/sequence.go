@@ -24,7 +24,7 @@ const (
 	blockLasts = time.Second
 )
 
-// SequenceOptions are the options of a Sequence; nil stands for the defaults.
+// SequenceOptions are the options of a Sequence; nil means the defaults.
 type SequenceOptions struct {
 	// MaxBlock bounds how many numbers are reserved at a time, 65,536 by
 	// default. Blocks begin small and grow with use up to it. A process that

@@ -20,7 +20,7 @@ const (
 	tallyLogEvery = 10 * time.Second
 )
 
-// TallyOptions are the options of a Tally; nil stands for the defaults.
+// TallyOptions are the options of a Tally; nil means the defaults.
 type TallyOptions struct {
 	// Interval is the shortest time between two flushes of this Tally, a
 	// second by default. With jitter, what is added is flushed after an

@@ -22,7 +22,7 @@ var (
 // clearTimeout bounds what a caller who has given up is made to wait for.
 const clearTimeout = 2 * time.Second
 
-// Options are the options of a Group; nil stands for the defaults.
+// Options are the options of a Group; nil means the defaults.
 type Options struct {
 	// GracePeriod is for how long members are held in the view when more than
 	// half of them vanish within a TTL without having left; by default twice

@@ -47,8 +47,8 @@ var ErrGaveUp = errors.New("the body returned too often")
 // ErrRunning: the Registration has a Run already.
 var ErrRunning = errors.New("the registration runs its slots already")
 
-// Options are the options of a Partition; nil stands for the defaults, as does
-// the zero value of each field. All members must have the same Slots, Grace and
+// Options are the options of a Partition; nil and zero fields mean
+// the defaults. All members must have the same Slots, Grace and
 // Strict.
 type Options struct {
 	// Slots is into how many parts the work is cut, 256 by default, 16,384 at

@@ -16,7 +16,7 @@ const (
 	DefaultCloseTimeout = 6 * time.Second
 )
 
-// Options are the options of Run; nil stands for the defaults, as does the zero
+// Options are the options of Run; nil means the defaults, as does the zero
 // value of each field.
 type Options struct {
 	// Health is told when the process drains: it is not ready from then on.
@@ -40,7 +40,7 @@ type Options struct {
 	// second more than a Store takes by its own default).
 	CloseTimeout time.Duration
 
-	// Logger is told when the process drains and why it ended; nil stands for
+	// Logger is told when the process drains and why it ended; nil means
 	// slog.Default(), since a process must not end without a word.
 	Logger *slog.Logger
 }

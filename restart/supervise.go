@@ -31,8 +31,8 @@ func permanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// Policy says how Supervise restarts; nil stands for the defaults, as does the
-// zero value of each field.
+// Policy says how Supervise restarts; nil and zero fields mean
+// the defaults.
 type Policy struct {
 	// Name is what the log and errors call what is supervised.
 	Name string
@@ -51,7 +51,7 @@ type Policy struct {
 	Budget int
 	Window time.Duration
 
-	// Logger is told of each restart; nil stands for slog.Default().
+	// Logger is told of each restart; nil means slog.Default().
 	Logger *slog.Logger
 }
 
