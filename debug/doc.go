@@ -1,6 +1,7 @@
-// Package debug serves a page that shows the state of a Store and its primitives:
-// the session and its trust window, the leader and the waiting candidates, the
-// members, the owner of each slot, and the counters. The same is served as JSON.
+// Package debug serves a page that shows the state of a Store and its primitives.
+// It has the session and its trust window, the leader and the waiting candidates,
+// the members, the owner of each slot, and the counters. The same is served as
+// JSON.
 //
 //	page, err := debug.Handler(store, &debug.Options{
 //		Elections:  []*election.Election{e},

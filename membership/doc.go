@@ -75,9 +75,8 @@
 // # Self-preservation
 //
 // If more than half of the members vanish within a TTL without a Leave, the
-// cause is probably the store or the network: a wipe, a restore, or a fault that
-// ended leases. The view then holds them, marked Member.Held, for
-// Options.GracePeriod. If this process has lost its own session, it holds all
+// members are probably alive, and the store or the network had a fault. The view
+// then holds them, marked Member.Held, for Options.GracePeriod. If this process has lost its own session, it holds all
 // missing members until it has had another session for a TTL.
 //
 // A Leave is never held back. It replaces the member's entry by a mark, in one

@@ -22,9 +22,9 @@ type Options struct {
 	// Health is told when the process drains: it is not ready from then on.
 	Health *Health
 
-	// ReadyDelay is how long the work goes on after readiness went off, so that
-	// whoever sends it requests can hear of it: some 5 s behind a Kubernetes
-	// Service. None by default.
+	// ReadyDelay is how long the work continues after readiness went off, so
+	// that senders of requests can notice (default 0; take 5 s behind a
+	// Kubernetes Service).
 	ReadyDelay time.Duration
 
 	// DrainTimeout is how long the work may take from the end of its context
