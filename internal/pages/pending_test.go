@@ -9,5 +9,4 @@ var pending = map[string][]aim{
 	"docs/benchmarks.md":                        {subject, length, private},
 	"docs/operations.md":                        {subject, length, private},
 	"docs/postgresql.md":                        {subject, length, private},
-	"docs/seeded-bugs.md":                       {subject, length, private},
 }
