@@ -24,7 +24,7 @@ var (
 	ErrCampaigning = errors.New("this Election campaigns or leads already")
 )
 
-// Options are the options of an Election; nil stands for the defaults.
+// Options are the options of an Election; nil means the defaults.
 type Options struct {
 	// ID names the leader to other processes (default: the host's name and the
 	// process's number). It need not be unique: each candidate has a nonce.

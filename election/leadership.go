@@ -10,8 +10,8 @@ import (
 // Leadership is one tenure of this process as the leader.
 type Leadership struct{ tenure *office.Tenure }
 
-// Term returns the number of this tenure, the fencing token: every later
-// tenure's is higher, whoever holds it.
+// Term returns the number of this tenure, the fencing token. Every later tenure
+// has a higher number.
 func (l *Leadership) Term() uint64 { return l.tenure.Number() }
 
 // Context ends when the leadership does: with a cause that wraps ErrLost and

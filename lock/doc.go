@@ -51,7 +51,7 @@
 //	holder crashed                   the same, without the first half
 //	process paused beyond its window Valid is false at once, the context ends,
 //	                                 a guarded write is refused
-//	store down                       the holder goes on inside its window, the
+//	store down                       the holder continues in its window, the
 //	                                 others wait; all continue by themselves
 //	a key deleted by hand, lease     the holder watches its keys and ends when
 //	revoked, store wiped or restored they go
@@ -77,7 +77,7 @@
 //
 // # Protocol
 //
-// A mutex is an election that can be removed, and a semaphore one with several
-// seats: docs/elections.md explains the protocol, which is searched exhaustively,
-// within small bounds, by an explicit-state model.
+// A mutex is an election that can be removed, and a semaphore is one with several
+// seats. docs/elections.md explains the protocol. An explicit-state model searches
+// it exhaustively, within small bounds.
 package lock

@@ -22,7 +22,7 @@ var (
 	ErrInUse = office.ErrInUse
 )
 
-// Options are the options of a Mutex or a Semaphore; nil stands for the
+// Options are the options of a Mutex or a Semaphore; nil means the
 // defaults.
 type Options struct {
 	// ID names the holder to operators (default: the host's name and the

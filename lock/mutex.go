@@ -50,7 +50,7 @@ func (m *Mutex) TryLock(ctx context.Context) (*Held, error) { return take(ctx, m
 //	while the lock was held      gives it back, returns fn's error
 //	after ctx ended              the same
 //	after the lock was lost      returns ErrLost with the cause and fn's error
-//	by a panic                   gives it back, the panic goes on
+//	by a panic                   gives it back, the panic continues
 //
 // Other errors: as of Lock; backend.ErrInvalid for a nil fn.
 func (m *Mutex) Do(ctx context.Context, fn func(context.Context, *Held) error) error {
