@@ -11,6 +11,10 @@ import (
 // the store itself, for what is written to the same store; for anything else,
 // hand Token to what is written and let it refuse lower ones.
 //
+//	err := store.Put(ctx, "reports/latest", report, lead.Guard())
+//
+// Store.Put and Store.Update write one key under guards, Store.Commit several.
+//
 // A Guard comes from the primitive that granted the ownership, and serves
 // commits of the same Store only. It does no I/O by itself. The zero Guard
 // stands for nothing; a commit with it is ErrInvalid.
