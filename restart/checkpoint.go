@@ -57,8 +57,8 @@ func (c *Checkpoint[T]) subject() backend.Subject {
 	return backend.Subject{Kind: backend.KindCheckpoint, Name: c.name}
 }
 
-// Claim takes the checkpoint over and returns the value saved last; the zero
-// value of T if none ever was. From then on every save of whoever claimed
+// Claim takes the checkpoint over and returns the value saved last. If none ever
+// was, found is false and value is the zero value of T. From then on every save of whoever claimed
 // before is refused, those that are still under way included. The guards, of an
 // office or a slot, are a condition of this claim and of each save under it;
 // there may be none.
@@ -69,20 +69,20 @@ func (c *Checkpoint[T]) subject() backend.Subject {
 // Checkpoint holds no claim. Other errors: backend.ErrFenced if a guard no
 // longer stands; ErrFormat if what is stored cannot be read, and then nothing
 // was claimed; ErrDenied, ErrInvalid, ErrClosed.
-func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (T, error) {
+func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (value T, found bool, err error) {
 	var none T
 	if err := c.enter(ctx); err != nil {
-		return none, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
+		return none, false, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
 	}
 	defer c.leave()
 	c.held = nil
-	value, held, err := c.claim(ctx, guards)
+	value, found, held, err := c.claim(ctx, guards)
 	if err != nil {
-		return none, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
+		return none, false, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
 	}
 	c.held = held
 	c.store.Logger().Info("claimed", "checkpoint", c.name)
-	return value, nil
+	return value, found, nil
 }
 
 // Save stores a value and returns nil once that is known. It is refused if

@@ -143,7 +143,7 @@ func TestSupersededRunsNothing(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- c.lead(lead.Context(), lead, mine) }()
 		synctest.Wait()
-		_, err = other.Claim(t.Context())
+		_, _, err = other.Claim(t.Context())
 		must(err)
 		if err := <-ended; !errors.Is(err, backend.ErrFenced) || c.ran != 0 {
 			t.Errorf("it ran %d jobs and ended with %v", c.ran, err)

@@ -66,7 +66,7 @@ func (c *cron) run(ctx context.Context) error {
 // job is started twice, and a crash in the middle of a job leaves it half done.
 // For a job that may be repeated, and must not be left out, save after it.
 func (c *cron) lead(ctx context.Context, lead *election.Leadership, done *restart.Checkpoint[time.Time]) error {
-	last, err := done.Claim(ctx, lead.Guard())
+	last, _, err := done.Claim(ctx, lead.Guard())
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	}()
 	progress, err := restart.NewCheckpoint[int](store, name, nil)
 	must(err)
-	_, err = progress.Claim(ctx, lead.Guard())
+	_, _, err = progress.Claim(ctx, lead.Guard())
 	must(err)
 	must(progress.Save(ctx, 1))
 

@@ -115,7 +115,7 @@ func outages(t *testing.T, name string, seen *retried) {
 	outage(
 		func() (err error) { leads, err = e.Campaign(ctx); return err },
 		func() (err error) { member, err = group.Join(ctx, membership.Member{ID: "m"}); return err },
-		func() error { _, err := checkpoint.Claim(ctx); return err },
+		func() error { _, _, err := checkpoint.Claim(ctx); return err },
 		func() error { _, err := count.Add(ctx, 1); return err },
 		func() error { _, err := sequence.Next(ctx); return err },
 		func() error { tally.Add(1); return tally.Flush(ctx) },

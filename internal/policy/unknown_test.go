@@ -106,7 +106,7 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 	"checkpoint save": func(t *testing.T, p *process) func(context.Context) error {
 		c, err := restart.NewCheckpoint[int](p.Store, "a", nil)
 		must(t, err)
-		_, err = c.Claim(t.Context())
+		_, _, err = c.Claim(t.Context())
 		must(t, err)
 		return func(ctx context.Context) error { return c.Save(ctx, 1) }
 	},
