@@ -4,7 +4,7 @@
 //
 // # Which one
 //
-// Counter is for what must be right at once: quotas, tickets, budgets. Each
+// Counter is for what must be right at once: tickets, budgets. Each
 // call is a commit at the store, or a part of one. Sequence is for identifiers:
 // a call is an atomic addition nearly always. Tally is for statistics: adding
 // is an atomic addition, and the store hears of it once per interval.
@@ -53,6 +53,10 @@
 //	session lost                nothing: no counter uses the session
 //	store restored from a       what was acknowledged since is lost; counting
 //	backup, or wiped            goes on from there. See below
+//	Delete while processes add  an add given up before is not applied after. One
+//	                            that is under way is part of the counter before or
+//	                            after; if its reply was lost it is
+//	                            backend.ErrIndeterminate
 //	document deleted by hand    do not, while anybody counts: on some stores a
 //	                            commit from before can then overwrite what was
 //	                            counted since

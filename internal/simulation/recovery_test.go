@@ -180,7 +180,7 @@ func (s *simulation) end() {
 // processes wrote under their guards.
 var persistent = regexp.MustCompile("^quorate/(data/.*|" +
 	"election/(plain|strict)/tenure/[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?|" +
-	"counter/count/value|sequence/ids/value|tally/sum/shards/[0-9]+|checkpoint/(plain|strict)/value|" +
+	"(counter|sequence|tally)/%floor|counter/count/value~0|sequence/ids/value~0|tally/sum/shards/[0-9]+~0|checkpoint/(plain|strict)/value|" +
 	"membership/group/members/p[0-9]+~[A-Z0-9]+(-[0-9]+)?~left|" +
 	"partition/work/(plan|line/[A-Z0-9]+(-[0-9]+)?))$")
 
