@@ -122,7 +122,11 @@ func TestPutInDoubt(t *testing.T) {
 		} {
 			hit := d.NextCommit(puts("one"), faults.Fault{LoseReply: true, ReplyDelay: time.Second}).Hit()
 			go func() {
-				<-hit
+				select {
+				case <-hit:
+				case <-t.Context().Done():
+					return
+				}
 				time.Sleep(time.Millisecond)
 				meanwhile()
 			}()

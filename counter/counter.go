@@ -155,8 +155,9 @@ func (c *Counter) Value(ctx context.Context) (int64, error) {
 //
 //   - An Add that was acknowledged before Delete was called is deleted.
 //   - An Add that is under way is part of the counter that is deleted, or of the
-//     one that begins at zero. If a reply to it was lost before, the error is
-//     backend.ErrIndeterminate.
+//     one that begins at zero. If a reply to it is lost as well, the error is
+//     backend.ErrIndeterminate. That can also meet the first Add of a process that
+//     did not know of the deletion.
 //   - An Add that was given up, with backend.ErrIndeterminate, before Delete was
 //     called is never applied to the new counter.
 //

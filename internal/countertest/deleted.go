@@ -34,7 +34,13 @@ func deleted(t *testing.T, env *drivertest.Env) {
 		}
 		q.add(t, 7, 7)
 		env.Heal(t, p.driver)
-		p.add(t, 1, 8)
+		// The first commit may go to the document that is gone, and its reply be lost:
+		// then nobody knows whether it came before the deletion.
+		if got, err := p.Add(patient(t), 1); errors.Is(err, backend.ErrIndeterminate) {
+			p.add(t, 1, 8)
+		} else if err != nil || got != 8 {
+			t.Errorf("Add(1) = %d, %v, want 8", got, err)
+		}
 		for range 40 {
 			for _, n := range []uint64{next(t, s), next(t, r)} {
 				if numbers[n] {

@@ -16,8 +16,10 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/ids"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -101,6 +103,11 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 	}
 }
 
+// node is a node number that goes with a leadership.
+type node struct{ *election.Leadership }
+
+func (node) Number() int { return 7 }
+
 // useAll uses all primitives and calls look while their keys are there.
 func useAll(t *testing.T, server *memory.Server, look func()) {
 	must := func(err error) {
@@ -127,7 +134,17 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	_, err = s.Next(ctx)
 	must(err)
+	must(s.Delete(ctx))
 	must(s.Close())
+	s, err = counter.NewSequence(store, name, nil)
+	must(err)
+	_, err = s.Next(ctx)
+	must(err)
+	must(s.Close())
+	q, err := quota.New(store, name, 5, time.Hour, nil)
+	must(err)
+	_, err = q.Take(ctx, 1)
+	must(err)
 	tally, err := counter.NewTally(store, name, nil)
 	must(err)
 	tally.Add(1)
@@ -137,6 +154,11 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	lead, err := e.Campaign(ctx)
 	must(err)
+	generator, err := ids.New(store, name, node{lead}, nil)
+	must(err)
+	_, err = generator.Next(ctx)
+	must(err)
+	must(generator.Close())
 	next, err := election.New(open(), name, nil)
 	must(err)
 	waiting, giveUp := context.WithCancel(ctx)

@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -35,6 +36,24 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 		must(t, err)
 		return func(ctx context.Context) error {
 			_, err := c.CompareAndSet(ctx, 0, 7)
+			return err
+		}
+	},
+	"counter delete": func(t *testing.T, p *process) func(context.Context) error {
+		c, err := counter.New(p.Store, "a", nil)
+		must(t, err)
+		_, err = c.Add(t.Context(), 1)
+		must(t, err)
+		return c.Delete
+	},
+	"quota take": func(t *testing.T, p *process) func(context.Context) error {
+		q, err := quota.New(p.Store, "a", 10, time.Hour, nil)
+		must(t, err)
+		return func(ctx context.Context) error {
+			granted, err := q.Take(ctx, 1)
+			if err == nil && !granted {
+				t.Error("nothing was granted")
+			}
 			return err
 		}
 	},
