@@ -1,20 +1,17 @@
 // Package ids hands out time-ordered IDs that no other process gets, without I/O.
 //
-//	workers, err := lock.NewSemaphore(store, "orders/workers", 1024, nil)
+//	workers, err := lock.NewSemaphore(store, "orders", ids.MaxNodes, nil)
 //	if err != nil {
 //		return err
 //	}
-//	permit, err := workers.Acquire(ctx) // its number is the node number
-//	if err != nil {
-//		return err
-//	}
-//	defer permit.Release(ctx)
-//	orders, err := ids.New(store, "orders", permit, nil)
-//	if err != nil {
-//		return err
-//	}
-//	defer orders.Close() // before the permit is given back
-//	id, err := orders.Next(ctx)
+//	return workers.Do(ctx, func(ctx context.Context, held *lock.Held) error {
+//		orders, err := ids.New(store, "orders", held, nil) // the permit is the node number
+//		if err != nil {
+//			return err
+//		}
+//		defer orders.Close()
+//		return serve(ctx, orders) // calls orders.Next(ctx)
+//	})
 //
 // An [ID] has 63 bits: 41 of time (milliseconds since 2026), 10 of the node number,
 // 12 of a count within the millisecond. It fits into the bigint of a database. The

@@ -13,7 +13,7 @@ import (
 // permit is a node number. A service takes a permit of a lock.Semaphore.
 type permit struct{ guard backend.Guard }
 
-func (permit) Number() int              { return 7 }
+func (permit) Permit() int              { return 7 }
 func (permit) Context() context.Context { return context.Background() }
 func (p permit) Guard() backend.Guard   { return p.guard }
 

@@ -26,11 +26,11 @@ const (
 // ErrOutOfRange: the time of an ID would lie after the year 2095.
 var ErrOutOfRange = errors.New("out of range")
 
-// Node is a node number that this process holds. A permit of a lock.Semaphore is
+// Node is a node number that this process holds. What lock.Semaphore grants is
 // one.
 type Node interface {
-	// Number returns the number, from 0.
-	Number() int
+	// Permit returns the number, from 0.
+	Permit() int
 	// Context ends when the number is lost.
 	Context() context.Context
 	// Guard makes commits depend on the number being held.
@@ -96,14 +96,14 @@ func New(store *backend.Store, name string, node Node, options *Options) (*Gener
 		return nil, fmt.Errorf("%s: %w: the store is nil", g.label, backend.ErrInvalid)
 	case node == nil:
 		return nil, fmt.Errorf("%s: %w: the node is nil", g.label, backend.ErrInvalid)
-	case node.Number() < 0 || node.Number() >= MaxNodes:
-		return nil, fmt.Errorf("%s: %w: the node number is %d, 0 to %d are allowed", g.label, backend.ErrInvalid, node.Number(), MaxNodes-1)
+	case node.Permit() < 0 || node.Permit() >= MaxNodes:
+		return nil, fmt.Errorf("%s: %w: the node number is %d, 0 to %d are allowed", g.label, backend.ErrInvalid, node.Permit(), MaxNodes-1)
 	case g.ahead < time.Second || g.ahead > maxAhead:
 		return nil, fmt.Errorf("%s: %w: Options.Ahead is %v, 1s to %v are allowed", g.label, backend.ErrInvalid, g.ahead, maxAhead)
 	}
 	var err error
-	g.number = uint64(node.Number())
-	if g.key, err = backend.Path(backend.KindIDs, name, "nodes", strconv.Itoa(node.Number())); err != nil {
+	g.number = uint64(node.Permit())
+	if g.key, err = backend.Path(backend.KindIDs, name, "nodes", strconv.Itoa(node.Permit())); err != nil {
 		return nil, fmt.Errorf("ids: %w", err)
 	}
 	g.until.Store(-1)

@@ -27,7 +27,7 @@ type node struct {
 	key    string
 }
 
-func (n *node) Number() int              { return n.number }
+func (n *node) Permit() int              { return n.number }
 func (n *node) Context() context.Context { return n.ctx }
 func (n *node) Guard() backend.Guard     { return n.guard }
 

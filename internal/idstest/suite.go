@@ -42,7 +42,7 @@ type node struct {
 	key    string
 }
 
-func (n *node) Number() int              { return n.number }
+func (n *node) Permit() int              { return n.number }
 func (n *node) Context() context.Context { return context.Background() }
 func (n *node) Guard() backend.Guard     { return n.guard }
 

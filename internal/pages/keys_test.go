@@ -53,11 +53,14 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 			ephemeral: strings.HasPrefix(row[1], "while "), fields: codes(row[2]), seen: map[string]bool{},
 		}
 	}
+	kinds := map[string]bool{}
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
+		defer func() { leftAlone(t, kinds) }()
 		useAll(t, server, func() {
 			synctest.Wait()
 			for _, entry := range server.Entries() {
+				kinds[strings.Split(entry.Key, "/")[1]] = true
 				var match *rule
 				for _, r := range rules {
 					if r.pattern.MatchString(entry.Key) {
@@ -103,10 +106,24 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 	}
 }
 
+// leftAlone: Store.Put refuses the keys of each kind.
+func leftAlone(t *testing.T, kinds map[string]bool) {
+	store, err := memory.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for kind := range kinds {
+		if err := store.Put(t.Context(), kind+"/a", nil); !errors.Is(err, backend.ErrInvalid) {
+			t.Errorf("Put of a key of the kind %q = %v, want ErrInvalid", kind, err)
+		}
+	}
+}
+
 // node is a node number that goes with a leadership.
 type node struct{ *election.Leadership }
 
-func (node) Number() int { return 7 }
+func (node) Permit() int { return 7 }
 
 // useAll uses all primitives and calls look while their keys are there.
 func useAll(t *testing.T, server *memory.Server, look func()) {
