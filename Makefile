@@ -120,7 +120,7 @@ stores: ; @: $(STORES)
 # on all of them even if one fails.
 define EACHSTORE
 @failed=; for store in $(STORES); do \
-	echo "# $$store"; \
+	echo "# $$store"; export QUORATE_STORES=$$store; \
 	$(1) || failed="$$failed $$store"; \
 done; if [ -n "$$failed" ]; then echo "failed on:$$failed"; exit 1; fi
 endef
@@ -138,11 +138,11 @@ FAULTS = -run '^TestFaults$$/^($(subst $() ,|,$(strip $(STORES))))$$' -v -count=
 
 .PHONY: faults
 faults: stores servers ## every kind of fault on real clusters with everything in use, 8 rounds of each; writes docs/reliability.md; STORE=, ROUNDS=
-	QUORATE_FAULTS=$(or $(ROUNDS),8) QUORATE_FAULTS_PAGE=$(CURDIR)/docs/reliability.md $(GO) test -C integration -timeout 180m $(FAULTS)
+	QUORATE_STORES="$(STORES)" QUORATE_FAULTS=$(or $(ROUNDS),8) QUORATE_FAULTS_PAGE=$(CURDIR)/docs/reliability.md $(GO) test -C integration -timeout 180m $(FAULTS)
 
 .PHONY: soak
 soak: stores servers ## the same faults, drawn for as long as told: FOR=8h, STORE=
-	QUORATE_FAULTS_FOR=$(or $(FOR),8h) $(GO) test -C integration -timeout 0 $(FAULTS)
+	QUORATE_STORES="$(STORES)" QUORATE_FAULTS_FOR=$(or $(FOR),8h) $(GO) test -C integration -timeout 0 $(FAULTS)
 
 .PHONY: seeded
 seeded: bin/seeded ## prove that the tests can fail: known bugs are seeded, one at a time, and must be caught
@@ -155,7 +155,7 @@ model: ## search the models of the protocols, and mutants of them, state by stat
 .PHONY: bench
 bench: servers ## measure us beside the stock recipes and write docs/benchmarks.md; STORE=, ROW=, ROUNDS= narrow, and only print
 	$(GO) build -C integration -o ../bin/bench ./cmd/bench
-	bin/bench $(if $(STORE),-stores $(STORE)) $(if $(ROW)$(ROWS),-rows "$(ROW) $(ROWS)") $(if $(ROUNDS),-rounds $(ROUNDS)) \
+	$(if $(STORE),QUORATE_STORES="$(STORE)") bin/bench $(if $(STORE),-stores $(STORE)) $(if $(ROW)$(ROWS),-rows "$(ROW) $(ROWS)") $(if $(ROUNDS),-rounds $(ROUNDS)) \
 		$(if $(STORE)$(ROW)$(ROWS),,-page docs/benchmarks.md)
 
 .PHONY: checkpoints
@@ -170,6 +170,10 @@ partitionfaults: servers ## kill and stop 6 workers of 128 slots for a minute on
 browser: ## the debug page in headless Chromium, and screenshots in .cache/browser; look at them
 	$(GO) build -C integration -o ../bin/browser ./cmd/browser
 	bin/browser
+
+.PHONY: pictures
+pictures: ## draw the pictures of the documentation anew (docs/pictures)
+	GOWORK=off $(GO) run -C tools ./pictures
 
 .PHONY: rehearsal
 rehearsal: bin/rehearsal ## rehearse a release: all modules at v0.1.0 from a local proxy, used as users would

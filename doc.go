@@ -1,47 +1,62 @@
-// Package quorate lets the processes of a service agree on who does what, over
-// the coordination store that the team already runs: etcd, Consul, ZooKeeper or
-// PostgreSQL. It has no code of its own; import the primitive that you need, and
-// the adapter of your store.
+// Package quorate is the documentation of the module: leader election, exact
+// counters and unique IDs, group membership, work partitioning and clean restarts
+// on etcd, Consul, ZooKeeper or PostgreSQL. It has no code of its own. Import
+// the primitive that you need, and the adapter of your store:
+//
+//	store, err := etcd.New(client, nil)
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
+//	e, err := election.New(store, "billing/nightly", nil)
+//	if err != nil {
+//		return err
+//	}
+//	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
+//		return bill(ctx, lead.Term()) // returns when ctx ends
+//	})
 //
 // # Which primitive when
 //
-//	one process at a time does a job, the others take over   election
-//	a number that all processes add to and read              counter.Counter
-//	identifiers that no other process gets                   counter.Sequence
-//	counting what happens too often to wait for              counter.Tally
-//	who the other processes are, and where                   membership
-//	work cut into slots, each run by one of them             partition
-//	a worker that goes on where the last one was             restart.Checkpoint
-//	a process that drains, restarts its parts, and starts    restart
-//	before or after what it depends on
-//	the same within one process, or in tests                 any, over backend/memory
+//	one process at a time for a job, others take over    election
+//	an exact number that all processes add to            counter.Counter
+//	identifiers that no other process gets               counter.Sequence
+//	statistics, counted too often to wait                counter.Tally
+//	the list of the other processes                      membership
+//	work in slots, each run by one process               partition
+//	progress that the next process continues             restart.Checkpoint
+//	drain, exit codes, supervision, any start-up order   restart
+//	the same in one process, or in tests                 any, on backend/memory
 //
-// # How the packages stand on each other
+// # Guarantees
 //
-// A primitive takes a *backend.Store, which an adapter makes: backend/etcd,
-// backend/consul, backend/zookeeper, backend/postgres, backend/memory. The Store holds what all primitives share,
-// once for each process: one session with its trust window, shared watches,
-// bounded calls, commits guarded by an ownership. An adapter implements
-// backend/driver, a small contract in numbered clauses, each of them a test in
-// backend/drivertest that every store has to pass. Package backend/faults makes
-// any driver fail as told, for tests of the failure handling of a service.
+// One at a time: a process stops acting as owner before the store can give its
+// role to another process. The end is counted from the start of the last
+// renewal that counts, by the process's own clock.
 //
-// # What is guaranteed
+// Fencing: every owner has a token that is higher than those of all owners
+// before it. The store refuses a commit with the guard of an ownership that is
+// over.
 //
-//	One at a time     What an ownership is good for ends, by its context, before
-//	                  the store can give it to another: measured from the start
-//	                  of the last renewal that counts, whether the store can be
-//	                  reached or not.
-//	Fencing           Every ownership has a token that grows from one owner to
-//	                  the next. A commit with its guard is refused by the store
-//	                  once the ownership is over.
-//	Nothing twice     A commit whose outcome is not known is never sent again; it
-//	                  is settled by what the store says.
-//	It comes back     Every primitive goes on by itself after the loss of a
-//	                  session, an outage, a wipe or a restore of the store.
-//	No start-up order Making a Store and a primitive does no I/O.
+// Nothing twice: the library never sends a commit again whose outcome is
+// unknown. It reads the outcome from the store.
 //
-// What nobody can guarantee (code that ignores its context, a store that gives
-// keys away before the time it promised), and which test proves each sentence,
-// is in docs/guarantees.md.
+// Recovery: every primitive continues by itself after a lost session, an
+// outage, a wipe or a restore of the store.
+//
+// No start-up order: creating a Store or a primitive does no I/O.
+//
+// No library can stop code that ignores its context, or a store that deletes
+// keys before the time that it promised. docs/guarantees.md lists the limits,
+// and names the test of each sentence.
+//
+// # How the packages depend on each other
+//
+// A primitive takes a *backend.Store, which an adapter creates: backend/etcd,
+// backend/consul, backend/zookeeper, backend/postgres or backend/memory. The
+// Store has everything that primitives share: one session with its trust
+// window, shared watches, bounded calls and guarded commits. An adapter
+// implements backend/driver, a contract in numbered clauses. Package
+// backend/drivertest tests each clause. Package backend/faults makes any driver
+// fail on demand, to test the failure handling of a service.
 package quorate

@@ -50,20 +50,21 @@ func (s *Store) Get(ctx context.Context, key string) (entry Entry, found bool, e
 	return read[0][0], true, nil
 }
 
-// Commit applies txn if its conditions hold and every guard stands.
+// Commit applies txn if its conditions hold and the ownership of every guard
+// continues.
 //
 // A nil error means that the outcome is known: see Result.Applied. ErrFenced
-// means that a guard no longer stands, and that nothing was applied.
+// means that an ownership is over, and that nothing was applied.
 // ErrIndeterminate means that the commit was sent and may be applied at any
-// time: it is never sent again by the Store, and whoever sends it again must
-// be sure that both cannot take effect. ErrUnavailable means that it was
-// surely not applied; the Store has then tried until ctx ended or
-// Options.CallTimeout passed. ErrSessionLost means that the lease it names is
-// gone; a session of this Store with that lease is over. Other errors:
-// ErrDenied, ErrTooLarge, ErrInvalid, ErrClosed; nothing was applied.
+// time. The Store never sends it again. A caller that repeats it must make sure
+// that the two cannot both take effect. ErrUnavailable means that it was not
+// applied, and the Store has tried until ctx ended or Options.CallTimeout
+// passed. ErrSessionLost means that the lease it names is gone; a session of
+// this Store with that lease is over. Other errors: ErrDenied, ErrTooLarge,
+// ErrInvalid, ErrClosed; nothing was applied.
 //
-// A refused commit whose guards still stand, at other versions than those that
-// were sent, is sent again with the fresh ones.
+// If a commit is refused because guarded keys have other versions, and the
+// ownerships continue, it is sent again with the new versions.
 func (s *Store) Commit(ctx context.Context, txn Txn, guards ...Guard) (Result, error) {
 	if len(guards) == 0 {
 		return s.commit(ctx, txn)

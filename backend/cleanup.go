@@ -7,10 +7,9 @@ import (
 )
 
 // CleanUp is RetryUnder for an operation that deletes keys which session owns.
-// If the store refuses it for half a TTL, the session ends as if it were lost:
-// its keys go with it, everything else that it owned ends too, and the Store
-// opens another session when one is needed. If ctx ends earlier, the session
-// stays.
+// If the store refuses it for half a TTL, the session ends as if it were lost.
+// Its keys go with it, and everything else that it owned ends. The Store opens
+// another session when one is needed. If ctx ends earlier, the session stays.
 func (s *Store) CleanUp(ctx context.Context, session *Session, of Subject, operation Operation, fn func(context.Context) error) error {
 	err := s.retry(ctx, of, operation, session.TTL()/2, fn)
 	if errors.Is(err, ErrDenied) && ctx.Err() == nil {

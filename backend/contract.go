@@ -12,7 +12,7 @@ import (
 type (
 	// Entry is a key as it was read.
 	Entry = driver.Entry
-	// Version stands for one state of one key.
+	// Version identifies one state of one key.
 	Version = driver.Version
 	// Target is what is read or watched: a key, or the children of a directory.
 	Target = driver.Target

@@ -20,8 +20,8 @@ var (
 	ErrIndeterminate = driver.ErrIndeterminate
 	// ErrSessionLost: the session is over, and what it owned with it.
 	ErrSessionLost = driver.ErrSessionLost
-	// ErrFenced: a guard no longer stands, so the commit was not applied:
-	// somebody else owns what the guard was about, or nobody does.
+	// ErrFenced: the ownership of a guard is over, so the commit was not
+	// applied. Another process is the owner, or nobody is.
 	ErrFenced = errors.New("fenced: the guard no longer stands")
 	// ErrDenied: the store refused for lack of permission. Retry tries again for
 	// a while, since a refusal may pass; a single call returns it at once.

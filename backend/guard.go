@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// Guard makes a commit depend on an ownership: it is applied only if the
-// ownership still stands in the store at that instant. This is fencing done by
-// the store itself, for what is written to the same store; for anything else,
-// hand Token to what is written and let it refuse lower ones.
+// Guard makes a commit depend on an ownership: the commit is applied only if
+// the ownership continues in the store at that instant. So the store itself
+// does the fencing of writes to it. For other systems, send Token along and let
+// them reject lower tokens.
 //
 //	err := store.Put(ctx, "reports/latest", report, lead.Guard())
 //
 // Store.Put and Store.Update write one key under guards, Store.Commit several.
 //
 // A Guard comes from the primitive that granted the ownership, and serves
-// commits of the same Store only. It does no I/O by itself. The zero Guard
-// stands for nothing; a commit with it is ErrInvalid.
+// commits of the same Store only. It does no I/O by itself. A commit with the
+// zero Guard is ErrInvalid.
 type Guard struct{ g *guard }
 
 type guard struct {
@@ -30,10 +30,10 @@ type guard struct {
 }
 
 // NewGuard makes a guard out of the entries that prove an ownership, for
-// primitives. The guard stands as long as stands says so of the entries with
-// these keys as they are now; it is not asked while they are unchanged. At
-// least one of the keys has a unique name and is never created again (clause
-// C12 of the driver contract).
+// primitives. The ownership continues as long as the function given returns
+// true for the present entries with these keys. It is not called while they are
+// unchanged. At least one of the keys has a unique name and is never created
+// again (clause C12 of the driver contract).
 func (s *Store) NewGuard(token uint64, entries []Entry, stands func(map[string]Entry) bool) Guard {
 	versions := make(map[string]Version, len(entries))
 	for _, e := range entries {

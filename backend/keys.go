@@ -11,12 +11,11 @@ import (
 // maxName bounds a name before it is escaped.
 const maxName = 100
 
-// Path returns the path of what a primitive stores: kind/name/rest..., the
-// name escaped to one component, so that "a/b" is a legal name and its keys
-// never lie inside those of "a". Every byte that is not a letter, a digit or
-// one of "-._~" is escaped as in a URL, "%2F" for a slash; so are the names
-// "." and "..". A name is valid UTF-8 of 1 to 100 bytes; anything else is
-// ErrInvalid.
+// Path returns the path of a primitive's key: kind/name/rest... The name is
+// escaped to one component, so "a/b" is a legal name and its keys never lie
+// inside those of "a". Every byte that is not a letter, a digit or one of
+// "-._~" is escaped as in a URL, "%2F" for a slash. So are the names "." and
+// "..". A name is valid UTF-8 of 1 to 100 bytes; anything else is ErrInvalid.
 //
 // The Store puts its namespace in front.
 func Path(kind Kind, name string, rest ...string) (string, error) {

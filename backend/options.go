@@ -18,8 +18,8 @@ const (
 	maxNamespace     = 64
 )
 
-// Options are the options of a Store; nil stands for the defaults, as does the
-// zero value of each field.
+// Options are the options of a Store; nil and zero fields mean
+// the defaults.
 type Options struct {
 	// Namespace is the directory all keys of this Store lie in, "quorate" by
 	// default: one or more components of letters, digits and "-._~%", joined by
@@ -27,28 +27,31 @@ type Options struct {
 	// share it.
 	Namespace string
 
-	// TTL is how long the store waits after a process was last heard of before
-	// it gives what the process owned to others; 10 s by default, 1 s at
-	// least. The store may grant a longer one. A process that is cut off stops
-	// acting before the TTL is over, so a small one also makes a process give
-	// up sooner.
+	// TTL is how long the store waits after the last sign of a process before
+	// it gives that process's ownerships to others (default 10 s, minimum 1 s).
+	// The store may grant a longer one. A process that is cut off stops acting
+	// before the TTL is over. So with a shorter TTL a process also gives up
+	// sooner in an outage.
 	TTL time.Duration
 
-	// Margin is taken off the TTL in what this process grants itself: it
-	// covers the difference in speed of two clocks over a TTL, and the time
-	// from the end of a context until the code under it has stopped. By
-	// default a tenth of the TTL granted, and 100 ms at least; at most half of
-	// TTL may be asked for, and on ZooKeeper half of what it has beyond a tick.
+	// Margin is subtracted from the TTL in what this process grants itself
+	// (default a tenth of the TTL granted, minimum 100 ms). It covers the
+	// difference in speed of two clocks over a TTL. It also covers the time
+	// from the end of a context until the code under it has stopped. The
+	// maximum is half of TTL, and on ZooKeeper half of the part of TTL beyond a
+	// tick.
 	Margin time.Duration
 
-	// CallTimeout bounds a call to the store with its retries, where the
-	// context does not end earlier; 5 s by default.
+	// CallTimeout bounds a single call to the store with its retries, if its
+	// context does not end earlier (default 5 s). It does not bound calls that
+	// wait for something: docs/calls.md lists both kinds.
 	CallTimeout time.Duration
 
 	// CloseTimeout bounds Close; 5 s by default.
 	CloseTimeout time.Duration
 
-	// Logger receives what an operator should know; nil discards it.
+	// Logger receives what an operator should know (default: slog.Default() when
+	// the Store is created). To discard it, set slog.New(slog.DiscardHandler).
 	Logger *slog.Logger
 
 	// Trace is called back on what happens; nil, and nil fields, are good.
@@ -88,7 +91,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+		opts.Logger = slog.Default()
 	}
 	if opts.Trace == nil {
 		opts.Trace = new(Trace)

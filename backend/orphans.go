@@ -25,11 +25,11 @@ const (
 // Claimant is an object that creates ephemeral keys in a directory: an election
 // its candidacies, a group its entries, a partition its claims.
 //
-// An ephemeral key under the Store's session that no Claimant of its directory
-// claims is an orphan: its creation was applied after it was given up, or a
-// restore brought it back. Nobody else can delete it, and it would stay as long
-// as the session. The Store collects orphans. It does so only in directories
-// where one can be: where GaveUp was called under the present session.
+// An orphan is an ephemeral key under the Store's session that no Claimant of
+// its directory claims. Its creation was applied after it was given up, or a
+// restore brought it back. No other process can delete it, and it would stay as
+// long as the session. The Store collects orphans. It does so only in
+// directories for which GaveUp was called under the present session.
 type Claimant struct {
 	store  *Store
 	dir    string
@@ -56,13 +56,15 @@ func (s *Store) NewClaimant(dir string, claims func(Entry) bool, remove func(con
 }
 
 // GaveUp says that the object no longer claims a key that was created under
-// session, or may have been. If soon, an orphan may be there at any time: the
+// session, or may have been. Set soon if an orphan may exist at any time: the
 // creation is in doubt, or the object has seen one. The Store then looks at
-// once, and again after pauses that double. Otherwise only a restore can bring
-// the key back: the Store looks once if there was one under the session, when the
-// driver begins a new generation, when a renewal counts after others failed, and
-// every ten to fifteen minutes. All this ends with the session, and goes on until
-// then even after Close.
+// once, and again after pauses that double.
+//
+// Otherwise only a restore can bring the key back. The Store looks once if
+// there was an orphan under the session, when the driver begins a new
+// generation, and when a renewal counts after others failed. It also looks
+// every ten to fifteen minutes. All this ends with the session, and continues
+// until then even after Close.
 func (c *Claimant) GaveUp(session *Session, soon bool) {
 	if session == nil || session.Context().Err() != nil {
 		return // its keys go with it
@@ -92,8 +94,8 @@ func (c *Claimant) GaveUp(session *Session, soon bool) {
 	}
 }
 
-// Close ends the claims of the object. What it still claims is given up, and
-// may be deleted at any time.
+// Close ends the claims of the object. The Store may delete the keys that it
+// still claims at any time.
 func (c *Claimant) Close() {
 	o := &c.store.orphans
 	o.mu.Lock()

@@ -32,9 +32,9 @@ func (s *Store) Retry(ctx context.Context, of Subject, operation Operation, fn f
 }
 
 // RetryUnder is Retry for an operation of a process whose keys under session
-// others wait for. ErrDenied is final once the store has refused for half a TTL.
-// Call CleanUp after a failure, so that all refusals together last a TTL at
-// most before the others go on.
+// others wait for. ErrDenied is final once the store has refused for half a
+// TTL. Call CleanUp after a failure: then all refusals together last a TTL at
+// most before the others continue.
 func (s *Store) RetryUnder(ctx context.Context, session *Session, of Subject, operation Operation, fn func(context.Context) error) error {
 	return s.retry(ctx, of, operation, session.TTL()/2, fn)
 }

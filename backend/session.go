@@ -10,20 +10,19 @@ import (
 	"github.com/quorate/quorate/internal/trust"
 )
 
-// Session is one lease of this process at the store, with its trust window:
-// the time during which this process may rely on the lease being there.
+// Session is one lease of this process at the store, with its trust window: the
+// time in which this process may rely on the lease.
 //
 // The window ends at
 //
 //	start of the last renewal that counts + how long it holds - margin
 //
-// on the monotonic clock or on the wall clock, whichever gets there first.
-// Because it is measured from the start of the call, a reply that was delayed
-// is harmless; because the store keeps the lease longer than that, what runs
-// under Context has ended before anyone else can start. A window that has
-// closed never opens again.
+// on the monotonic clock or on the wall clock, whichever is first. It is
+// measured from the start of the call, so a delayed reply does no harm. The
+// store keeps the lease longer than the window. So code under Context has ended
+// before another process can start. A window that has closed never opens again.
 //
-// A Session is shared by all that uses its Store.
+// A Session is shared by all users of its Store.
 type Session struct {
 	lease  driver.Lease
 	margin time.Duration
@@ -78,10 +77,10 @@ func (s *Session) Valid() bool { return s.window.Open() }
 // renewal; not positive when it is over.
 func (s *Session) TrustLeft() time.Duration { return s.window.Left() }
 
-// Hold says that something runs on the strength of the session; the session is
-// not revoked, though it may end and expire, until release is called. Whoever
-// runs a body holds the session until the body has returned. Hold first and ask
-// Valid after: a session that is over may be on its way to be revoked.
+// Hold keeps the session from being revoked until release is called. The
+// session may still end and expire. Each caller that runs a body holds the
+// session until the body has returned. Call Hold first and Valid after it: a
+// session that is over may be about to be revoked.
 func (s *Session) Hold() (release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

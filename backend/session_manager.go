@@ -41,10 +41,9 @@ func (m *sessionManager) init(s *Store) {
 	m.changed = make(chan struct{})
 }
 
-// Session returns the present session, waiting until there is one: the first
-// call opens it. After a loss those who ask for the new one are let through
-// one by one, a hundredth of a second apart, so that what rejoins does not do
-// so all at once.
+// Session returns the present session, and waits until there is one. The first
+// call opens it. After a loss it lets the callers through one by one, 10 ms
+// apart, so that primitives do not all return at once.
 //
 // While the store is unavailable it waits until ctx ends: then the error is
 // ErrUnavailable with the cause. Other errors: ErrDenied, or ErrInvalid if the

@@ -82,17 +82,17 @@ func (s *Store) Logger() *slog.Logger { return s.opts.Logger }
 // Namespace returns the directory that the Store's keys lie in.
 func (s *Store) Namespace() string { return s.opts.Namespace }
 
-// Close ends the session and releases what the Store holds. The contexts of
-// all that is owned under the session end first, with the cause ErrClosed;
-// once what runs under them has stopped, the session is revoked, so that peers
-// see this process go at once. What does not stop in time keeps its keys until
-// the TTL has passed: nobody else starts what may still be running here.
+// Close ends the session and releases the Store's resources. The contexts of
+// all ownerships end first, with the cause ErrClosed. When the code under them
+// has stopped, the session is revoked, so that other processes notice at once.
+// If code does not stop in time, its keys stay until the TTL has passed: no
+// other process starts what may still run here.
 //
 // It returns within Options.CloseTimeout, on a dead store too; the error then
 // says what could not be done. Calls under way and later ones end with
-// ErrClosed, even if their own context has ended, too; a commit under way
-// that was sent also with ErrIndeterminate. Closing again waits for the first
-// and returns the same.
+// ErrClosed, even if their own context has ended too. A commit under way that
+// was sent also wraps ErrIndeterminate. A second Close waits for the first and
+// returns the same.
 func (s *Store) Close() error {
 	// Not a sync.Once: its waiters block on a mutex, and in a testing/synctest
 	// bubble that keeps time from passing.

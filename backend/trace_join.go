@@ -1,9 +1,9 @@
 package backend
 
 // JoinTraces returns a Trace that calls back all of these, in the order given:
-// a bridge to a metrics system beside a service's own callbacks. Those that are
-// nil are passed over; a field that none of them has is nil. What they are set
-// to later makes no difference.
+// a bridge to a metrics system beside a service's own callbacks. Nil traces are
+// ignored; a field that none of them has is nil. Later changes of their fields
+// have no effect.
 func JoinTraces(traces ...*Trace) *Trace {
 	joined := new(Trace)
 	for _, t := range traces {

@@ -15,14 +15,14 @@ const (
 	rewatchCap  = time.Second
 )
 
-// Watcher follows the state of some targets. What it shows is level-triggered:
-// the newest state known, with states in between left out. Its first state of
+// Watcher follows the state of some targets. It is level-triggered: it shows
+// the newest state known and leaves out states in between. Its first state of
 // each target comes from a read begun after Watch was called, and later states
-// are never older. While a watch is down it shows the last state; once it is up
-// again, the newest.
+// are never older. While a watch is down it shows the last state. Once the
+// watch is up again, it shows the newest.
 //
-// Any number of Watchers of one target cost the store a single watch. A
-// Watcher is for one goroutine at a time.
+// Any number of Watchers of one target cost the store a single watch. A Watcher
+// is for one goroutine at a time.
 type Watcher struct {
 	store *Store
 	news  chan struct{} // one token: something changed since the last Next
@@ -62,9 +62,9 @@ func (s *Store) Watch(targets ...Target) (*Watcher, error) {
 }
 
 // Next waits until every target has been read at least once, and something has
-// changed since Next last returned. It ends early with ctx, wrapping its
-// cause, with ErrDenied when the store refuses the watch (for 10 s, if it served
-// this Store before), and with ErrClosed when the Store closes.
+// changed since Next last returned. It ends early with ctx, wrapping its cause.
+// It ends with ErrClosed when the Store closes, and with ErrDenied when the
+// store refuses the watch (for 10 s, if it served this Store before).
 func (w *Watcher) Next(ctx context.Context) error {
 	for {
 		news := w.news
@@ -112,11 +112,11 @@ func (w *Watcher) show() (ready bool, err error) {
 func (w *Watcher) Entries(i int) []Entry { return w.targets[i].shown }
 
 // Up reports whether the watch of every target is up, as far as this process
-// knows, and since when that is so, or is not: a watch is down from the start
-// until its first read, and from a failure until the read that begins it anew.
-// A network that has fallen silent may keep the store from telling; a session
-// that is no longer trusted does not. Unlike the other methods it may be called
-// at any time, from any goroutine.
+// knows, and since when the answer is the same. A watch is down until its first
+// read, and from a failure until the next read. A silent network may keep the
+// store from reporting changes; a session that is no longer trusted then shows
+// it. Unlike the other methods Up may be called at any time, from any
+// goroutine.
 func (w *Watcher) Up() (up bool, since time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Put stores value under key, over whatever is there, if every guard stands.
+// Put stores value under key, over whatever is there, if every guard holds.
 //
 //	err := store.Put(ctx, "reports/latest", report, lead.Guard())
 //
@@ -19,10 +19,10 @@ import (
 // Kind of this library, such as "election". Read the key with Get.
 //
 // A nil error means that at one instant of the call the key had the value and
-// all guards stood. Put costs one read and one commit. A commit whose reply was
+// all guards held. Put costs one read and one commit. A commit whose reply was
 // lost is settled by another read. All of it takes Options.CallTimeout at most.
 //
-// Errors: ErrFenced if a guard no longer stands; ErrUnavailable, ErrTooLarge,
+// Errors: ErrFenced if an ownership is over; ErrUnavailable, ErrTooLarge,
 // ErrInvalid, ErrDenied, ErrClosed: nothing was stored, and nothing will be. An
 // error that also wraps ErrIndeterminate means that the value may be stored, now
 // or later. It is never stored over a later change of the key, and never once a
@@ -37,7 +37,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, guards ...Gua
 }
 
 // Update replaces the value of key by what change makes of it, if every guard
-// stands. Nobody else writes the key in between: change is called again with the
+// holds. Nobody else writes the key in between: change is called again with the
 // present value until the commit finds the key unchanged. The flag found is false
 // if the key is absent. An error of change ends the call, and is returned.
 //

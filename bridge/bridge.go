@@ -37,7 +37,7 @@ type Labels struct {
 }
 
 // NewLabels returns Labels with at most maxNames names, of all kinds together.
-// Zero stands for DefaultMaxNames, a negative number for none.
+// Zero means DefaultMaxNames, a negative number none.
 func NewLabels(maxNames int) *Labels {
 	if maxNames == 0 {
 		maxNames = DefaultMaxNames

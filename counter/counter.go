@@ -16,17 +16,17 @@ import (
 // its type; nothing was applied.
 var ErrOutOfRange = errors.New("out of range")
 
-// Options are the options of a Counter; nil stands for the defaults.
+// Options are the options of a Counter; nil means the defaults.
 type Options struct {
-	// Min and Max bound what the value may become; nil stands for the bounds
-	// of int64. They are not stored: all who write to a counter must agree on
-	// them. A counter begins at zero whatever they are.
+	// Min and Max bound the value; nil means the bounds of int64. They are not
+	// stored: all writers of a counter must agree on them. A counter begins at
+	// zero whatever they are.
 	Min, Max *int64
 }
 
-// Counter is one writer of a named counter, whose value all processes share.
-// It does not need to be closed. Its methods may be called concurrently: adds
-// that come while another is under way go out together, as one commit, so one
+// Counter is one writer of a named counter, whose value all processes share. It
+// does not need to be closed. Its methods may be called concurrently. Adds that
+// arrive while another is under way are sent together, as one commit. So one
 // Counter for all goroutines of a process is much faster than several. Several
 // of one name are as safe as several processes are.
 type Counter struct {
@@ -95,22 +95,21 @@ func newCounter(store *backend.Store, label backend.Subject, dir, document strin
 func (c *Counter) Name() string { return c.label.Name }
 
 // Add adds delta, which may be negative, and returns the value right after it.
-// It is applied once, however often replies are lost or connections break.
-// Adds are linearizable: each takes effect at one instant between call and
-// return, in one order for all processes.
+// It is applied once, however often replies are lost or connections break. Adds
+// are linearizable: each takes effect at one instant between call and return,
+// in one order for all processes.
 //
-// It waits as long as it takes, through outages of the store, until ctx ends.
-// If ctx ends before the add was sent, the error wraps the cause alone and
-// nothing is ever applied. If it ends later, the error wraps
-// backend.ErrIndeterminate as well: the add may be applied, now or later, once
-// at most; but not after a later Add of this Counter was acknowledged, unless
-// the store is restored.
+// It waits through outages of the store until ctx ends. If ctx ends before the
+// add was sent, the error wraps the cause alone, and nothing is ever applied.
+// If it ends later, the error also wraps backend.ErrIndeterminate: the add is
+// applied once or never, now or later. It is never applied after a later Add of
+// this Counter was acknowledged, unless the store is restored.
 //
-// Other errors: ErrOutOfRange if the result would break the bounds, whatever
-// becomes of adds that went out together with this one; backend.ErrDenied,
-// ErrFormat, ErrClosed; nothing is applied, unless the error wraps
-// backend.ErrIndeterminate too. That without an end of ctx means that the fate
-// of the add is lost for good: see the package's documentation.
+// Other errors: ErrOutOfRange if the result would break the bounds, also if
+// other adds of the same commit succeed; backend.ErrDenied, ErrFormat,
+// ErrClosed. Nothing is applied, unless the error also wraps
+// backend.ErrIndeterminate. Without an end of ctx that means that the outcome
+// of the add can no longer be found: see the package's documentation.
 func (c *Counter) Add(ctx context.Context, delta int64) (int64, error) {
 	op := &operation{delta: delta}
 	if err := c.do(ctx, op); err != nil {

@@ -24,17 +24,16 @@ const (
 	blockLasts = time.Second
 )
 
-// SequenceOptions are the options of a Sequence; nil stands for the defaults.
+// SequenceOptions are the options of a Sequence; nil means the defaults.
 type SequenceOptions struct {
 	// MaxBlock bounds how many numbers are reserved at a time, 65,536 by
 	// default. Blocks begin small and grow with use up to it. A process that
 	// ends leaves what it had reserved unused, at most two blocks.
 	MaxBlock uint64
 
-	// MinNumber makes numbers start above it. It is for the day after the store
-	// was restored from a backup, or lost: the highest number ever issued is
-	// known from outside, and no process remembers it. Every process needs it
-	// that draws a number before one that has it has drawn its first.
+	// MinNumber makes numbers start above it. Set it after the store was
+	// restored from a backup, or lost, to the highest number ever issued. Set
+	// it in every process before any process calls Next.
 	MinNumber uint64
 }
 

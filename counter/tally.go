@@ -23,7 +23,7 @@ const (
 	tallyLogEvery = 10 * time.Second
 )
 
-// TallyOptions are the options of a Tally; nil stands for the defaults.
+// TallyOptions are the options of a Tally; nil means the defaults.
 type TallyOptions struct {
 	// Interval is the shortest time between two flushes of this Tally, a
 	// second by default. With jitter, what is added is flushed after an
@@ -102,9 +102,9 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 func (t *Tally) Name() string { return t.label.Name }
 
 // Add adds delta, which may be negative. It does no I/O, and takes hardly
-// longer than an atomic addition. What is added between two flushes must not
-// overflow an int64, in which it wraps around as an atomic.Int64 does. What is
-// added after Close is lost.
+// longer than an atomic addition. The sum of the adds between two flushes must
+// fit an int64: it wraps around as an atomic.Int64 does. Adds after Close are
+// lost.
 func (t *Tally) Add(delta int64) {
 	t.sum.Add(delta)
 	if !t.armed.Load() {
@@ -173,13 +173,14 @@ func (t *Tally) run(f *flush) {
 	close(f.done)
 }
 
-// Flush sends what was added before the call, and waits until it is counted.
+// Flush sends the adds from before the call, and waits until they are counted.
+// If ctx ends first the error wraps its cause, and the flush continues in the
+// background.
 //
-// If ctx ends first the error wraps its cause, and the flush goes on in the
-// background. Otherwise an error says that nothing of it was counted, and it
-// is kept and tried again: ErrOutOfRange, backend.ErrDenied, ErrFormat,
-// ErrClosed; but with backend.ErrIndeterminate a sum is given up that may have
-// been counted: see the package's documentation.
+// Any other error says that nothing of it was counted, and that it is kept and
+// sent again: ErrOutOfRange, backend.ErrDenied, ErrFormat, ErrClosed. The
+// exception is backend.ErrIndeterminate: a sum is given up that may have been
+// counted. See the package's documentation.
 func (t *Tally) Flush(ctx context.Context) error {
 	var lost error
 	for {

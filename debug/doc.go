@@ -1,29 +1,40 @@
-// Package debug serves a page that shows what a Store and the primitives on it
-// are doing: the session and its trust window, who leads and who waits, who is
-// there, which slots are whose, what was counted. It is for people who look,
-// and the same is served as JSON.
+// Package debug serves a page that shows the state of a Store and its primitives.
+// It has the session and its trust window, the leader and the waiting candidates,
+// the members, the owner of each slot, and the counters. The same is served as
+// JSON.
 //
-//	page, err := debug.Handler(store, &debug.Options{Elections: []*election.Election{e}})
-//	...
-//	mux.Handle("/debug/quorate", page)
+//	page, err := debug.Handler(store, &debug.Options{
+//		Elections:  []*election.Election{e},
+//		Groups:     []*membership.Group{group},
+//		Partitions: []*partition.Partition{parts},
+//	})
+//	if err != nil {
+//		return err
+//	}
+//	private.Handle("/debug/quorate", page) // ?format=json for JSON
 //
-// # Who may see it
+// # Guarantees
 //
-// Whoever can reach it: it asks for no password, and shows names, addresses and
-// metadata of your processes. Mount it on a listener that is private. It
-// changes nothing, and what it shows is escaped, whoever wrote it to the store.
+// The page changes nothing. Text from the store is escaped.
 //
-// # What it costs
+// The page is also served during an outage of the store. It names what could not
+// be read, with the reason and the last values. The session is shown as it is at
+// that instant, without a read.
 //
-// Any number of viewers cost the store one round of reads per second at most,
-// and none without viewers: one Read for each Election, Partition, Counter and
-// Tally, eight at a time, under one deadline, Options.Timeout. A Group is shown
-// by its View, which costs nothing more where it is in use, and begins to follow
-// the group where it is not. Long lists are cut, and say so.
+// # Mistakes to avoid
 //
-// # When the store is away
+// Mount the page on a private listener. It asks for no password, and shows names,
+// addresses and metadata of your processes.
 //
-// The page is served all the same: it says what could not be read and why, with
-// what was last read and when. The session is shown as it is at that instant,
-// for which the store is not asked.
+// # Calls that wait
+//
+// A request ends after Options.Timeout at the latest.
+//
+// # Costs
+//
+// All viewers together cost the store one round of reads per second at most, and
+// nothing without viewers. A round is one Read for each Election, Partition,
+// Counter and Tally, eight at a time. A Group is shown by its View. This begins to
+// follow the group if the process did not do so before. Long lists are cut, and
+// the page says so.
 package debug

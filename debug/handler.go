@@ -30,8 +30,9 @@ type Options struct {
 	// the process's number.
 	Process string
 
-	// What is shown beside the session, in this order. They are the service's
-	// own, or others of the same names: who only looks needs no other rights.
+	// The objects to show beside the session, in this order. They are the
+	// service's own, or others of the same names: a process that only looks
+	// needs no other rights.
 	Elections  []*election.Election
 	Groups     []*membership.Group
 	Partitions []*partition.Partition

@@ -31,6 +31,27 @@
 //
 // Candidates are served in the order in which they joined the queue.
 //
+// # Mistakes to avoid
+//
+// The function given to Run must return when its context ends. A function that
+// does not return blocks the next campaign of this process.
+//
+// Do not start a goroutine in it that outlives it.
+//
+// Do not make the readiness of a service depend on its leadership: a rolling
+// update would hang.
+//
+// Set Options.Strict in all candidates or in none.
+//
+// After a restore of the store, set Options.MinTerm in every process before any
+// process campaigns.
+//
+// # Calls that wait
+//
+// Run and Campaign wait through outages until their context ends. Leader, Status
+// and Confirm end after backend.Options.CallTimeout. Resign returns when the
+// session ends, at the latest. docs/calls.md has all of them.
+//
 // # Failures
 //
 //	store slow, a renewal late        another is sent in time; nothing changes

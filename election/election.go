@@ -29,7 +29,7 @@ var (
 // maxMetaBytes bounds ID and Meta together.
 const maxMetaBytes = 16 << 10
 
-// Options are the options of an Election; nil stands for the defaults.
+// Options are the options of an Election; nil means the defaults.
 type Options struct {
 	// ID names the leader to other processes (default: the host's name and the
 	// process's number). It need not be unique: each candidate has a nonce.

@@ -80,8 +80,8 @@ func (c *candidate) lead(hold holding, start trust.Instant) *Leadership {
 	return l
 }
 
-// Term returns the number of this tenure, the fencing token: every later
-// tenure's is higher, whoever holds it.
+// Term returns the number of this tenure, the fencing token. Every later tenure
+// has a higher number.
 func (l *Leadership) Term() uint64 { return l.hold.Number }
 
 // Context ends when the leadership does: with a cause that wraps ErrLost and

@@ -20,7 +20,7 @@ import (
 //	while leading                     resigns, returns body's error
 //	after the leadership was lost     logs body's error, campaigns again
 //	after ctx ended                   resigns, returns the cause and body's error
-//	by a panic                        resigns, the panic goes on
+//	by a panic                        resigns, the panic continues
 //
 // Other errors: ErrCampaigning; backend.ErrInvalid for a nil body,
 // backend.ErrDenied, ErrClosed. While the store is unavailable Run waits, and

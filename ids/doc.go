@@ -42,12 +42,12 @@
 //	store slow or unavailable     IDs are handed out within what is reserved, then
 //	                              Next waits until its context ends
 //	node number lost              Next returns the cause of the node's context
-//	process paused beyond that    what it still hands out is within the time that
-//	                              it had reserved: unique all the same
+//	process paused beyond that    its IDs are within the time that it had
+//	                              reserved, and unique
 //	process crashes               the next holder of its number starts above the
 //	                              reserved time: up to Ahead in the future
 //	clock jumps forward           IDs have the new time
-//	clock jumps back              IDs have the old time, which runs on
+//	clock jumps back              IDs have the old time, which continues
 //	clock was far ahead           so are all IDs of that node number from then on:
 //	                              unique, and no longer in order
 //	store restored from a backup  a new holder starts at the time of its clock if

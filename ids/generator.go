@@ -26,8 +26,8 @@ const (
 // ErrOutOfRange: the time of an ID would lie after the year 2095.
 var ErrOutOfRange = errors.New("out of range")
 
-// Node is a node number that this process holds. What lock.Semaphore grants is
-// one.
+// Node is a node number that this process holds. A lock.Held of a lock.Semaphore
+// is one.
 type Node interface {
 	// Permit returns the number, from 0.
 	Permit() int
@@ -37,7 +37,7 @@ type Node interface {
 	Guard() backend.Guard
 }
 
-// Options are the options of a Generator; nil stands for the defaults.
+// Options are the options of a Generator; nil means the defaults.
 type Options struct {
 	// Ahead is for how long a generator reserves time (default 10 s, at most an
 	// hour). It can hand out IDs for as long while the store is unavailable, two
@@ -81,7 +81,7 @@ type reservation struct {
 }
 
 // New returns the generator of a node. It does no I/O. The name, any text of 1 to
-// 100 bytes, stands for a space of IDs: all processes that use it hold different node
+// 100 bytes, means a space of IDs: all processes that use it hold different node
 // numbers of one semaphore. Arguments that make no sense are backend.ErrInvalid.
 func New(store *backend.Store, name string, node Node, options *Options) (*Generator, error) {
 	g := &Generator{

@@ -6,19 +6,19 @@ import (
 )
 
 // Choose returns the n members that a key falls to, the first choice first;
-// fewer if there are fewer. It is rendezvous hashing by ID: all who see the
-// same members choose the same, and when one comes or goes only the keys that
-// it takes or had move, evenly from or to all others. Held members count.
+// fewer if there are fewer. It is rendezvous hashing by ID: processes that see
+// the same members choose the same. When a member comes or goes, only the keys
+// that it takes or had move, evenly from or to all others. Held members count.
 //
-// Two processes may see different members for a while, so that two may both
-// hold themselves to be the first choice. Use it where that costs efficiency
-// and no more: caches, routing, replicas of what is stored elsewhere too. Where
-// a key must have one owner at a time, use package partition and its Owner.
+// Two processes may see different members for a while, so that both may take
+// themselves for the first choice. Use it if that costs efficiency and no more:
+// caches, routing, replicas of data that is stored elsewhere too. If a key must
+// have one owner at a time, use package partition and its Owner.
 //
-// The choice is stable: it is the same in all versions and on all machines. Of
+// The choice is stable: it is the same in all versions and on all machines. For
 // each member it takes the 64-bit FNV-1a hash of the ID, a zero byte and the
-// key, mixed by the finalizer of MurmurHash3, and orders them from the highest,
-// ties by ID.
+// key. It mixes the hash by the finalizer of MurmurHash3, and orders the
+// members from the highest, ties by ID.
 func (v View) Choose(key string, n int) []Member {
 	type choice struct {
 		weight uint64

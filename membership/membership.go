@@ -22,19 +22,19 @@ var (
 // clearTimeout bounds what a caller who has given up is made to wait for.
 const clearTimeout = 2 * time.Second
 
-// Options are the options of a Group; nil stands for the defaults.
+// Options are the options of a Group; nil means the defaults.
 type Options struct {
-	// GracePeriod is for how long members are held in the view when more than
-	// half of them vanish within a TTL without having left; by default twice
-	// the longest TTL of the members, which is longer than they take to come
-	// back after an outage. Negative: not at all. All who are missing after this
-	// process has lost its session are held besides, as the package's
-	// documentation says.
+	// GracePeriod is how long the view holds members when more than half of
+	// them vanish within a TTL without having left. The default is twice the
+	// longest TTL of the members: longer than they take to return after an
+	// outage. Negative: not at all. Besides, missing members are held after
+	// this process has lost its session, as the package's documentation says.
 	GracePeriod time.Duration
 
 	// SnapshotFile is where the last view is kept for the next process that
-	// uses the same file: it starts with these members, marked stale, though
-	// the store is away. Each process needs a file of its own. Empty: none.
+	// uses the same file. That process starts with these members, marked stale,
+	// even if the store is unavailable. Each process needs a file of its own.
+	// Empty: none.
 	//
 	// It is written, by renaming a temporary file beside it, when the members
 	// have changed, at most once a second, and once a minute. A file that is
@@ -43,11 +43,10 @@ type Options struct {
 	SnapshotFile string
 }
 
-// Group is a named group of processes, as this process sees it. What it needs
-// to know it begins to follow with the first call of any of its methods; until
-// the Store or the Group is closed it costs one watch and the Store's session,
-// shared with all else that uses the Store. Its methods may be called
-// concurrently.
+// Group is a named group of processes, as this process sees it. It begins to
+// follow the members with the first call of any of its methods. Until the Store
+// or the Group is closed it costs one watch, and the session that it shares
+// with the Store's other users. Its methods may be called concurrently.
 type Group struct {
 	store *backend.Store
 	name  string

@@ -16,10 +16,9 @@ import (
 const maxMetaBytes = 16 << 10
 
 // Registration is this process's membership under one ID: one incarnation. It
-// is kept up by itself, through losses of the session and outages of the
-// store, until Leave, until a newer incarnation joins under the same ID, or
-// until the Group or the Store is closed. Its methods may be called
-// concurrently.
+// lasts through losses of the session and outages of the store. It ends with
+// Leave, when a newer incarnation joins under the same ID, or when the Group or
+// the Store is closed. Its methods may be called concurrently.
 type Registration struct {
 	group       *Group
 	id          string
@@ -70,16 +69,17 @@ type Entry struct {
 func (e *Entry) Context() context.Context { return e.ctx }
 
 // Join registers this process under m.ID and returns once that is done. It
-// waits as long as the store is away, until ctx ends; ctx does not bound the
+// waits through outages of the store until ctx ends; ctx does not bound the
 // membership.
 //
-// If another process is a member under the same ID, this newer one has it from
-// now on, and the other's membership ends with ErrSuperseded as soon as it
-// hears of that; if it was cut off meanwhile, 2.5 TTLs after it came back. The views of others show the ID throughout, as restarted.
+// If another process is a member under the same ID, this newer one takes the
+// ID. The other membership ends with ErrSuperseded as soon as that process is
+// notified. If it was cut off, it ends 2.5 TTLs after it came back. The views
+// of others show the ID throughout, as restarted.
 //
-// On an error nothing of this Join is left in the store; what cannot be cleaned
-// up within two seconds is in the background. If ctx ended, the error is
-// backend.ErrUnavailable and wraps its cause. Other errors: ErrSuperseded;
+// On an error nothing of this Join is left in the store; a clean-up that takes
+// longer than two seconds continues in the background. If ctx ended, the error
+// is backend.ErrUnavailable and wraps its cause. Other errors: ErrSuperseded;
 // backend.ErrInvalid, ErrTooLarge, ErrDenied, ErrClosed.
 func (g *Group) Join(ctx context.Context, m Member) (*Registration, error) {
 	r, err := g.newRegistration(m)
@@ -237,11 +237,11 @@ func (r *Registration) Update(ctx context.Context, meta map[string]string) error
 // see it leave at once, whatever else happens to them. It returns once that is
 // in the store.
 //
-// If ctx ends first the error is backend.ErrIndeterminate with its cause, and
-// leaving goes on in the background until the Group or the Store is closed; at
-// worst the entry goes with the session. After a membership has ended in
-// another way Leave waits until what is left of it is cleared up. Leaving again
-// waits for the first.
+// If ctx ends first the error is backend.ErrIndeterminate with its cause.
+// Leaving then continues in the background until the Group or the Store is
+// closed; at worst the entry goes with the session. After a membership has
+// ended in another way Leave waits until its remains are deleted. A second
+// Leave waits for the first.
 func (r *Registration) Leave(ctx context.Context) error {
 	r.finish(ErrLeft)
 	return r.wait(ctx)

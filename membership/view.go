@@ -44,8 +44,9 @@ type View struct {
 	Synced bool
 	// Age is how long ago the view was last known to be what the store shows.
 	Age time.Duration
-	// Stale: Age exceeds the TTL, or the view is not Synced. Who crashed may
-	// still be shown, and who joined may be missing, for longer than otherwise.
+	// Stale: Age exceeds the TTL, or the view is not Synced. Crashed members
+	// may still be shown, and new ones may be missing, for longer than
+	// otherwise.
 	Stale bool
 	// Members are the members, one per ID, in the order of their IDs. The slice
 	// must not be changed.

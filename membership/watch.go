@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Watch streams views: the first as soon as the members have been read, or come
-// from Options.SnapshotFile; then one each time that something has changed, or
-// the view has become stale or is no longer. What changes within a fifth of a
-// second may come as one view, and views may be left out if the consumer is
-// slow, never the last; View.Change is relative to the last one delivered.
+// Watch streams views. The first comes as soon as the members have been read,
+// or come from Options.SnapshotFile. Another follows each time that something
+// has changed, or the view has become stale or is no longer stale. Changes
+// within a fifth of a second may come as one view. If the consumer is slow,
+// views may be left out, never the last. View.Change is relative to the last
+// view delivered.
 //
 // The stream ends with an error: with the cause of ctx's end, with
 // backend.ErrClosed, or with backend.ErrDenied if the store refuses the watch.

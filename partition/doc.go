@@ -1,17 +1,107 @@
-// Package partition cuts work into a fixed number of slots and spreads them
-// over the members of a group, so that each slot is run by one of them, and as
-// few as possible move when members come and go.
+// Package partition divides work into a fixed number of slots and spreads them
+// over the members of a group. Each slot is run by one member at a time, and as
+// few slots as possible move when members come and go.
 //
-// # Which method
+//	parts, err := partition.New(group, "queue", &partition.Options{Slots: 64})
+//	if err != nil {
+//		return err
+//	}
+//	self, err := group.Join(ctx, membership.Member{ID: podName})
+//	if err != nil {
+//		return err
+//	}
+//	return parts.Run(ctx, self, func(ctx context.Context, slot *partition.Slot) error {
+//		return consume(ctx, slot.Number(), slot.Token()) // returns when ctx ends
+//	})
 //
-// [Partition.Run] makes this process one of those that run slots: it calls a
-// function for each slot that the process owns. [Partition.Owner] tells anybody
-// where a key will most likely be served; [Partition.Slot] to which slot it
-// belongs.
+// [Partition.Run] makes this process one of those that run slots. It calls the
+// function, the body, for each slot that the process owns. [Partition.Owner]
+// tells any process where a key is most likely served. [Partition.Slot] returns
+// the slot of a key.
+//
+// # Guarantees
+//
+// At most one member runs a slot at a time. A body's context ends when its
+// session can no longer be trusted, before the store can give up the member's
+// claims; see backend.Session. The next owner begins only when the last body has
+// returned, or its session is over.
+//
+// Each slot has a token: the epoch of the plan that last changed its owner. It
+// is a fencing token. Changes of other slots do not change it. For writes to the
+// same store [Slot.Guard] does the fencing.
+//
+// Shares are equal to within one slot, or proportional to weights, rounded. No
+// balanced plan moves fewer slots. A member that returns under its ID gets its
+// slots back, with new tokens.
+//
+// # Mistakes to avoid
+//
+// The body must return when its context ends. A body that does not return keeps
+// the slot from all members.
+//
+// Do not put work that takes longer than the margin after the end of the body's
+// context. Do it under [Slot.Drain]: the next owner waits.
+//
+// All members must have the same Slots, Grace and Strict.
+//
+// Do not use Owner to decide whether a process may act. Only the body may act.
+//
+// Call Leave after Run has returned, not before, so that slots are handed over.
+//
+// # Calls that wait
+//
+// Run blocks until its context ends and all bodies have returned. Owner and Slot
+// never wait. docs/calls.md has all calls.
+//
+// # Failures
+//
+//	store unavailable or slow  slots run inside the trust window; nothing moves
+//	member cut off             its bodies' contexts end within TTL - margin;
+//	                           others claim its slots once it has expired
+//	member crashed             the same, without the first half
+//	member returns under its   it has its slots again, and nothing else moves;
+//	ID                         with Options.Grace also after a Leave
+//	body does not return       the claim is kept and reported as an error; nobody
+//	                           else runs the slot. With Options.EndOnDrainTimeout
+//	                           the other slots are handed over and Run returns
+//	                           ErrDrainTimeout; the process should end. Others
+//	                           claim the slot once its session is over
+//	body returns too often     the member gives the slot up, another gets it
+//	plan or its mark deleted   running slots continue; a new plan is made after a
+//	by hand                    new mark, so no earlier commit applies to it
+//	claims deleted by hand,    the member stops all bodies when it is notified,
+//	lease revoked, store       and returns under a new registration; two members
+//	wiped or restored          may run a slot for the length of a notification,
+//	                           none with Options.Strict, except after a restore
+//	an older plan restored     members that remember a newer plan ignore it and
+//	                           replace it, with new tokens for all slots
+//	no plan, and no member     tokens may repeat until a process that remembers
+//	with claims remembers      the highest epoch is back
+//	the highest epoch
+//
+// # Costs
+//
+// The store has the plan, one mark (sometimes a spare one), and one key per
+// member. A plan of 16,384 slots over 256 members takes 60 KB usually and 230 KB
+// at most. A member watches the plan, the marks, its own claims, and those claims
+// of others that hold a slot for which it waits. One commit claims or releases
+// any number of slots. A few times per TTL one of the members reads all claims.
+//
+// # How it works
+//
+// Any member may propose a plan: which member should have each slot. The plan is
+// one document, changed by compare-and-set. It is computed from the last plan and
+// the present members. Each member also has claims, an ephemeral document with the
+// slots that it may be running. The plan says who should run a slot, and the
+// claims say who may.
+//
+// A member reads the plan, then everybody's claims. It claims a slot only if the
+// plan has not changed since and no claims had the slot. It releases the slot only
+// when its body has returned.
 //
 // # States of a slot, in one member
 //
-//	         plan names this       nobody else's claims hold it:
+//	         plan names this       no other claims hold it:
 //	         member                claim known to be applied
 //	(other's) --------> (waiting) --------------------------> (running)
 //	    ^                                                         |
@@ -19,72 +109,6 @@
 //	    +------------------------- (draining) <-------------------+ another
 //	                     until the body has returned
 //
-// # How it works
-//
-// Any member may propose a plan: who should have each slot. It is one document,
-// changed by compare-and-set, and a function of the last one and of who is
-// there: members' shares are equal to within one slot (or proportional to their
-// weights, rounded), and no balanced plan moves fewer slots. Beside it each
-// member has claims, a document that goes with its session: the slots that it
-// may be running. The plan says who should, the claims say who may: a member
-// claims a slot only while the plan is as it read it before it looked at
-// everybody's claims, and found the slot in none; and releases it only once its
-// body has returned.
-//
-// Each slot has a token, the epoch of the plan that last changed its owner: it
-// is the fencing token. What other slots do does not change it. A member that
-// comes back under its ID (restarted, or after the loss of its session) has its
-// slots again, with new tokens: what it was before may still run them.
-//
-// # The trust window
-//
-// As in package election: a body's context ends when the session that owns the
-// claims can no longer be trusted, before the store can give them up; see
-// backend.Session. Code that does not heed its context can be fenced by the
-// token, or for what is written to the same store by [Slot.Guard].
-//
-// The next owner waits for a body that drains because its slot is to move, but
-// only for as long as the session lasts: what takes longer than the margin has
-// to be done under [Slot.Drain].
-//
-// # What goes wrong, and what then
-//
-//	store down or slow          slots run on inside the trust window; nothing
-//	                            moves
-//	member cut off              its bodies' contexts end within TTL - margin; its
-//	                            slots are claimed once the store has expired it
-//	member crashed              the same, without the first half
-//	member back under its ID    has its slots again, nothing else moves; with
-//	                            Options.Grace also if it had left
-//	body does not return        the claim is kept, and it is said loudly; nobody
-//	                            else runs the slot. With
-//	                            Options.EndOnDrainTimeout the other slots are
-//	                            handed over and Run returns ErrDrainTimeout, for
-//	                            the process to end: the slot is claimed elsewhere
-//	                            once its session is over, not before
-//	body returns too often      the member gives the slot up, another gets it
-//	plan or its mark deleted    what runs goes on; a new plan is made, after a new
-//	by hand                     mark: no commit from before applies to it
-//	claims deleted by hand,     the member hears of it by its watch, stops all,
-//	lease revoked, store wiped  and comes back under a new registration: two may
-//	or restored                 run a slot for the length of a notification; none
-//	                            with Options.Strict, save after a restore
-//	an older plan restored      who remembers a newer one does not act on it, and
-//	                            replaces it, with new tokens for all slots
-//	no plan, and nobody with    tokens may repeat, until who remembers it is back
-//	claims in the store
-//	remembers the highest
-//	epoch
-//
-// # What it costs
-//
-// In the store: the plan, one mark (now and then a spare one, until the next
-// new line), and one key per member. A plan of 16,384
-// slots over 256 members takes 60 KB usually, 230 KB at worst. A member watches
-// the plan, the marks, its own claims, and only those claims of others that hold
-// what it waits for; any number of slots is claimed or released in one commit. A
-// few times per TTL one member of the group or another reads all claims.
-//
-// The protocol is Quorate's own, searched exhaustively within small bounds by an
-// explicit-state model.
+// The protocol is Quorate's own. An explicit-state model searches it
+// exhaustively, within small bounds.
 package partition

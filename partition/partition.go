@@ -47,8 +47,8 @@ var ErrGaveUp = errors.New("the body returned too often")
 // ErrRunning: the Registration has a Run already.
 var ErrRunning = errors.New("the registration runs its slots already")
 
-// Options are the options of a Partition; nil stands for the defaults, as does
-// the zero value of each field. All members must have the same Slots, Grace and
+// Options are the options of a Partition; nil and zero fields mean
+// the defaults. All members must have the same Slots, Grace and
 // Strict.
 type Options struct {
 	// Slots is into how many parts the work is cut, 256 by default, 16,384 at
@@ -60,46 +60,46 @@ type Options struct {
 	// default, 1,000 at most.
 	Weight int
 
-	// Settle is for how long a change of the members is left to settle before
-	// the slots are planned anew: between once and twice as long, drawn by each
-	// member for itself. Half a second by default.
+	// Settle is how long a change of the members settles before the slots are
+	// planned again (default 0.5 s). Each member draws a time between once and
+	// twice that long.
 	Settle time.Duration
 
-	// Grace is for how long the slots of a member that has gone are kept for
-	// it, run by nobody: if a process with the same ID is there by then it has
-	// them again, and nothing else moves. It is for restarts, so with it Run
-	// does not hand its slots over when it ends. By default slots are not kept,
-	// and a member that leaves hands over what it has.
+	// Grace is how long the slots of an absent member are kept for it, run by
+	// nobody. If a process with the same ID returns in time, it has them again,
+	// and nothing else moves. It is for restarts, so with it Run does not hand
+	// its slots over when it ends. By default slots are not kept, and a member
+	// that leaves hands them over.
 	Grace time.Duration
 
-	// DrainTimeout is after what time a body that has not returned, though its
-	// context has ended, is reported, as an error in the log and to
-	// backend.Trace, and again each time that it has passed. 30 s by default.
-	// The claim is kept all the same: nobody else runs what may still be
-	// running here, and this slot has no owner until it returns.
+	// DrainTimeout is how long a body may run after the end of its context
+	// before it is reported (default 30 s). The report is an error in the log
+	// and goes to backend.Trace. It is repeated each time that DrainTimeout has
+	// passed. The claim is kept: nobody else runs what may still run here, and
+	// the slot has no other owner until the body returns.
 	DrainTimeout time.Duration
 
-	// EndOnDrainTimeout makes Run end when a body has not returned within
-	// DrainTimeout: it hands over what it can, and returns ErrDrainTimeout
-	// although that body still runs, so that the process can end, by
-	// restart.Main for one, which is the only cure there is from outside. The
-	// claim stays until the body returns after all, or the session is over:
-	// nobody runs the slot before. By default Run goes on with its other slots,
-	// and waits for as long as it takes when it is to end.
+	// EndOnDrainTimeout makes Run end if a body has not returned within
+	// DrainTimeout. Run hands over the other slots and returns ErrDrainTimeout
+	// although that body still runs, so that the process can end, for example
+	// by restart.Main. No other cure exists from outside. The claim stays until
+	// the body returns, or the session is over: nobody runs the slot before. By
+	// default Run continues with its other slots. When it is to end, it waits
+	// for the body.
 	EndOnDrainTimeout bool
 
-	// Restarts is how often in a row a body that returns although its context
-	// has not ended is started again, after pauses that grow from a tenth of a
-	// second to half a minute; one that lasted a minute counts as the first
-	// again. After that the member gives the slot up, and others get it; after
-	// ten minutes it would take it again. 5 by default, negative: no limit.
+	// Restarts is how often in a row a body is started again that returns
+	// before its context has ended (default 5, negative: no limit). Pauses
+	// between them grow from 0.1 s to 30 s. A body that lasted a minute counts
+	// as the first again. After that the member gives the slot up, and others
+	// get it. After ten minutes it would take the slot again.
 	Restarts int
 
-	// Strict, if not zero, is the longest TTL of any member's Store, and makes
-	// a slot wait as long where it was not seen to be released: so no two
-	// members run it even if the store gives up the claims of a member before
-	// their time (see the package's documentation). It costs each member a read
-	// per renewal of its session.
+	// Strict, if not zero, is the longest TTL of any member's Store. A slot
+	// that was not seen to be released then waits that long. So no two members
+	// run it even if the store gives up a member's claims early (see the
+	// package's documentation). It costs each member a read per renewal of its
+	// session.
 	Strict time.Duration
 }
 
@@ -203,10 +203,10 @@ func (p *Partition) Slots() int { return p.opts.Slots }
 // Slot returns the slot that a key belongs to: SlotOf with the number of slots.
 func (p *Partition) Slot(key string) int { return SlotOf(key, p.opts.Slots) }
 
-// Owner returns the member that is to own the slot of a key, as far as this
-// process knows, without I/O; false if nobody is known to be. It is for sending
-// a request to where it will most likely be served, not for deciding whether
-// somebody may act: that is up to the member, which runs the slot or does not.
+// Owner returns the member that should own the slot of a key, as far as this
+// process knows, without I/O. It returns false if no member is known. Use it to
+// send a request to the process that most likely serves it. Do not use it to
+// decide whether a process may act: only the member that runs the slot may.
 //
 // The first call of all begins to follow the plan, which costs the Store a
 // watch unless Run has one already, and knows nothing yet.

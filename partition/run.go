@@ -9,37 +9,36 @@ import (
 	"github.com/quorate/quorate/membership"
 )
 
-// Run makes reg's member one of those that share the slots, and calls body, in
-// a goroutine of its own, for each slot that it owns, from when it may to when
-// it must not any more. No other member runs the slot meanwhile.
+// Run makes reg's member one of those that share the slots. It calls body, in a
+// goroutine of its own, for each slot that the member owns. No other member
+// runs the slot in that time.
 //
-// The context given to body has the values of ctx. It ends with a cause: with
-// ErrMoved when another member is to have the slot, with ErrLost when the slot
-// cannot be relied on, with ctx's cause when Run is to end. body has to heed
-// it: the next owner waits until it has returned, for as long as the session
-// lasts (Slot.Drain is for what takes a while), and what ignores it beyond
-// Options.DrainTimeout is reported loudly, and its claim kept; with
+// The context given to body has the values of ctx. It ends with a cause:
+// ErrMoved when another member gets the slot, ErrLost when the slot can no
+// longer be relied on, or ctx's cause when Run ends. The body must return then.
+// The next owner waits for it as long as the session lasts; use Slot.Drain for
+// work that takes a while. A body that runs for longer than
+// Options.DrainTimeout is reported, and its claim kept. With
 // Options.EndOnDrainTimeout Run ends for it. A body that returns earlier is
 // started again, see Options.Restarts. A panic in it is not recovered.
 //
-// Run goes on through losses of the session and outages of the store, as reg
+// Run continues through losses of the session and outages of the store, as reg
 // does. When ctx ends it plans the slots without this member, unless
-// Options.Grace is set, and gives the store two seconds for that; then the
-// bodies' contexts end, and each slot is released as its body returns. Run has
-// joined all of them when it returns, and what it claimed is released, or goes
-// with the session, which Run waits for if the store is away: a TTL at most.
-// It returns ctx's cause.
+// Options.Grace is set, and gives the store two seconds for that. Then the
+// bodies' contexts end, and each slot is released as its body returns. When Run
+// returns, all bodies have returned and all claims are released or expired. If
+// the store is unavailable, Run waits for the session to end: a TTL at most. It
+// returns ctx's cause.
 //
 // With Options.EndOnDrainTimeout it returns ErrDrainTimeout as soon as all
-// bodies have returned except those that have not within DrainTimeout, whatever
-// it ends for; then those still run, and the process is expected to end. A
-// further Run, under another registration, does not run their slots before they
-// have returned.
+// other bodies have returned, whatever its reason to end. The late bodies still
+// run, and the process should end. A further Run, under another registration,
+// does not run their slots before they have returned.
 //
-// Other errors: the cause of the end of reg.Context (end ctx first, and Leave
-// after Run has returned, to hand the slots over); ErrRunning; backend.ErrInvalid,
-// also when the other members have other Options; ErrFormat, ErrDenied,
-// ErrClosed.
+// Other errors: the cause of the end of reg.Context, ErrRunning, and
+// backend.ErrInvalid, also if the other members have other Options; ErrFormat,
+// ErrDenied, ErrClosed. To hand the slots over, end ctx first, and call Leave
+// after Run has returned.
 func (p *Partition) Run(ctx context.Context, reg *membership.Registration, body func(context.Context, *Slot) error) error {
 	err := p.check(reg, body)
 	if err == nil {

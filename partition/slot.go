@@ -35,8 +35,8 @@ type Slot struct {
 func (s *Slot) Number() int { return s.number }
 
 // Token returns the fencing token: the epoch of the plan that gave the slot to
-// this member. Whoever has the slot later has a higher one; a change of other
-// slots does not raise it.
+// this member. Every later owner has a higher one; a change of other slots does
+// not raise it.
 func (s *Slot) Token() uint64 { return s.token }
 
 // Guard makes commits to the same Store depend on this ownership: they are
@@ -51,12 +51,13 @@ func (s *Slot) Valid() bool {
 	return s.ctx.Err() == nil && s.member.session.Valid() && (s.window == nil || s.window.Open())
 }
 
-// Drain returns a context under which a body may finish what it has begun though
-// its own has ended, because the slot is to move (ErrMoved) or Run is to end: the
-// slot is still this member's, and the next owner waits. It ends, with a cause
-// that wraps ErrLost, when that cannot be relied on any more: if the session is
-// over before the body has returned nobody waits for it. It has the values of
-// Run's context, and ends with the body at the latest.
+// Drain returns a context under which a body may finish what it has begun after
+// its own context has ended. Its own context ends because the slot moves
+// (ErrMoved) or because Run ends. In that time the slot is still this member's,
+// and the next owner waits. The context of Drain ends, with a cause that wraps
+// ErrLost, when that no longer holds: if the session is over before the body
+// has returned, nobody waits for it. It has the values of Run's context, and
+// ends with the body at the latest.
 func (s *Slot) Drain() context.Context { return s.held }
 
 // begin runs slot k, which the own claims are known to hold with this token,

@@ -13,10 +13,10 @@ import (
 	"github.com/quorate/quorate/internal/assign"
 )
 
-// Status is the state of a partition as the store shows it, for those who
-// report on it. The plan says who should run a slot, the claims who may; they
-// differ while slots move, and for as long as a body does not return. What acts
-// on it comes too late.
+// Status is the state of a partition as the store shows it, for reports. The
+// plan says who should run a slot, the claims who may. They differ while slots
+// move, and as long as a body does not return. An action based on it comes too
+// late.
 type Status struct {
 	// Epoch is that of the plan, zero if there is none.
 	Epoch uint64

@@ -20,19 +20,18 @@
 //
 // A process reserves units of the window at the store and hands them out without
 // I/O. It reserves no more at a time than it was granted in the window before, so
-// a process that takes little holds little. A call that was refused says that all
-// units of the window are granted, reserved by another process, or lost: by a
-// crash, or by a reply that did not come.
+// a process that takes little holds little. If a call is refused, all units of the
+// window are granted, reserved by other processes, or lost. A crash loses units,
+// and so does a lost reply.
 //
 // # Windows
 //
 // The document in the store says which window it is. Windows are as long as New
 // says and begin at multiples of that since 1970, by the clocks of the processes. The
 // process whose clock is ahead begins the next window; it never ends again. A
-// process whose clock is behind counts in the window of the document. If the
-// clock of a process was wrong and the document's window lies in the future, a
-// process ends that window when it has seen it for its length by the monotonic
-// clock.
+// process whose clock is behind counts in the window of the document. A wrong
+// clock can begin a window that lies in the future. A process ends that window
+// when it has seen it for its length by the monotonic clock.
 //
 // So the limit of a window holds whatever the clocks say. How long a window lasts
 // depends on them: clocks that differ by d make it shorter by d at most. In any
@@ -61,8 +60,8 @@
 // # Costs
 //
 // A reservation is a read of one key and a commit. A process that takes m of a
-// window makes about log2(m) reservations while much is left, and more near the
-// end: it reserves an eighth of what is left at most. When the window is used up
+// window makes about log2(m) reservations while much is left. It reserves an
+// eighth of the rest at most, so it makes more near the end. When the window is used up
 // calls are refused without I/O. At rest there is no goroutine and no traffic.
 //
 // The protocol is searched exhaustively, within small bounds, by an explicit-state

@@ -13,7 +13,7 @@ import (
 // MinWindow is the shortest window.
 const MinWindow = 100 * time.Millisecond
 
-// Options are the options of a Quota; nil stands for the defaults.
+// Options are the options of a Quota; nil means the defaults.
 type Options struct {
 	// MaxShare bounds how many units this process reserves at a time (default: as
 	// many as it was granted in the window, and an eighth of what is left). With 1

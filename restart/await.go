@@ -22,18 +22,19 @@ const (
 
 func isClosed(err error) bool { return errors.Is(err, backend.ErrClosed) }
 
-// Await waits until every check has answered well once. It asks all of them at
+// Await waits until every check has succeeded once. It asks all of them at
 // once, each again after a pause of full jitter of up to 2 s, and each time for
-// 3 s at most. What it still waits for goes to slog.Default() after a second,
-// and then every ten.
+// 3 s at most. It logs what is missing to slog.Default() after a second, and
+// then every ten seconds.
 //
-// When ctx ends the error wraps its cause and, by name, what was missing with
-// the last answer of each. A check that fails for good (Permanent) or panics
-// ends the wait with its error. A Check without a name or function is
+// When ctx ends the error wraps its cause and, by name, each missing check with
+// its last answer. A check that fails for good (Permanent) or panics ends the
+// wait with its error. A Check without a name or function is
 // backend.ErrInvalid. Await has joined all checks when it returns.
 //
-// Nothing here needs Await: a Store and the primitives wait by themselves. It
-// is for what has no such patience, and to say at the start what is missing.
+// Nothing here needs Await: a Store and the primitives wait by themselves. Use
+// it for dependencies that do not wait, and to log at the start what is
+// missing.
 func Await(ctx context.Context, checks ...Check) error {
 	for _, c := range checks {
 		if err := c.valid(); err != nil {

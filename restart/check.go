@@ -12,9 +12,9 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// Check is a question that Await asks until the answer is good, and Health
-// asks at each probe. Func returns nil if all is well; it heeds its context,
-// and may be called concurrently.
+// Check is a question that Await asks until it succeeds, and Health asks at
+// each probe. Func returns nil if all is well. It must return when its context
+// ends, and may be called concurrently.
 type Check struct {
 	Name string
 	Func func(context.Context) error

@@ -7,15 +7,14 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// Checkpoint is the progress of one worker, whichever process it runs in: a
-// value that is claimed when the work begins, and saved as it goes on. Only the
-// last one that claimed can save.
+// Checkpoint is the progress of one worker, in whichever process it runs: a
+// value that is claimed when the work begins, and saved as it continues. Only
+// the last claimant can save.
 //
-// A save that was acknowledged is what the next claim returns, unless a later
-// one replaced it: one that was acknowledged, or one whose outcome its caller
-// never knew. So what is done after the last acknowledged save is done again,
-// and its effects have to be idempotent, or be guarded by the same guards in
-// the same store.
+// A Claim returns the value of the last Save that was acknowledged, or of a
+// later Save whose outcome its caller never learned. So the work after the last
+// acknowledged save is done again. Its effects must be idempotent, or guarded
+// by the same guards in the same store.
 //
 // A Checkpoint does not need to be closed. Its methods may be called
 // concurrently; they go one at a time.
@@ -58,17 +57,17 @@ func (c *Checkpoint[T]) subject() backend.Subject {
 }
 
 // Claim takes the checkpoint over and returns the value saved last. If none ever
-// was, found is false and value is the zero value of T. From then on every save of whoever claimed
-// before is refused, those that are still under way included. The guards, of an
-// office or a slot, are a condition of this claim and of each save under it;
-// there may be none.
+// was, found is false and value is the zero value of T. From then on the store
+// refuses every save of an earlier claimant, also one that is still under way. The guards, of an office
+// or a slot, are a condition of this claim and of each save under it; there may
+// be none.
 //
-// It waits as long as the store is away, until ctx ends; the error then wraps
-// its cause. The claim may still have been made, or be made later: that fences
-// who claimed before, and nobody who claims after. After any error this
-// Checkpoint holds no claim. Other errors: backend.ErrFenced if a guard no
-// longer stands; ErrFormat if what is stored cannot be read, and then nothing
-// was claimed; ErrDenied, ErrInvalid, ErrClosed.
+// It waits through outages of the store until ctx ends; the error then wraps
+// its cause. The claim may still be made, now or later. It then fences earlier
+// claimants, and no later one. After any error this Checkpoint holds no claim.
+// Other errors: backend.ErrFenced if the ownership of a guard is over;
+// ErrFormat if the stored value cannot be read, and then nothing was claimed;
+// ErrDenied, ErrInvalid, ErrClosed.
 func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (value T, found bool, err error) {
 	var none T
 	if err := c.enter(ctx); err != nil {
@@ -85,19 +84,20 @@ func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (val
 	return value, found, nil
 }
 
-// Save stores a value and returns nil once that is known. It is refused if
-// somebody else has claimed the checkpoint, or a guard no longer stands: then
-// the error is backend.ErrFenced, and every later Save of this Checkpoint is
-// refused too, until the next Claim. If it also is backend.ErrIndeterminate, the
-// value may have been stored before that, and be what the other one began with.
+// Save stores a value and returns nil once that is known. The error is
+// backend.ErrFenced if another process has claimed the checkpoint, or the
+// ownership of a guard is over. Every later Save of this Checkpoint is refused
+// too, until the next Claim. If the error also is backend.ErrIndeterminate, the
+// value may have been stored before that, and the other process may have begun
+// with it.
 //
-// It waits as long as the store is away, until ctx ends. The error then wraps
-// the cause, and backend.ErrIndeterminate if the value may yet be stored:
-// the claim stands, and the next Save settles it: no earlier save lands on top
+// It waits through outages of the store until ctx ends. The error then wraps
+// the cause, and backend.ErrIndeterminate if the value may still be stored. The
+// claim continues, and the next Save settles it: no earlier save lands on top
 // of a later one. Without ErrIndeterminate nothing was stored, and nothing will
-// be, whatever the error. Other errors: ErrTooLarge for a value that takes more
-// than 248 KiB as it is stored; ErrInvalid for one that cannot be encoded, or
-// without a Claim; ErrDenied, ErrFormat, ErrClosed.
+// be. Other errors: ErrTooLarge for a value that takes more than 248 KiB as it
+// is stored; ErrInvalid for one that cannot be encoded, or without a Claim;
+// ErrDenied, ErrFormat, ErrClosed.
 func (c *Checkpoint[T]) Save(ctx context.Context, value T) error {
 	raw, err := c.opts.encode(value)
 	if err != nil {

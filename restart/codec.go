@@ -15,7 +15,7 @@ const checkpointFormat = 1
 // the keys of the checkpoint and of its guards count.
 const maxProgress = backend.MaxTxnBytes - 8<<10
 
-// CheckpointOptions are the options of a Checkpoint; nil stands for the
+// CheckpointOptions are the options of a Checkpoint; nil means the
 // defaults.
 type CheckpointOptions[T any] struct {
 	// Encode and Decode turn a value into bytes and back; both or none are set.

@@ -1,16 +1,99 @@
-// Package restart is for services that are killed and started again as a matter
-// of course: they stop in order when told to, start in any order, and carry on
-// where they were.
+// Package restart is for services that are often killed and started again: they
+// drain on a signal, start in any order, and continue their work after a crash.
 //
-// # Which function
+//	restart.Main(func(ctx context.Context) error { // ctx ends on SIGTERM
+//		progress, err := restart.NewCheckpoint[int](store, "import", nil)
+//		if err != nil {
+//			return err
+//		}
+//		next, err := progress.Claim(ctx) // continues where the last process was
+//		if err != nil {
+//			return err
+//		}
+//		for ; ; next++ {
+//			if err := importBatch(ctx, next); err != nil {
+//				return err
+//			}
+//			if err := progress.Save(ctx, next+1); err != nil {
+//				return err
+//			}
+//		}
+//	}, &restart.Options{Close: []io.Closer{store}})
 //
-// [Main] wraps a service's work: it turns a signal into a drain and an outcome
-// into an exit code, so that whatever runs the process knows what to do. [Run]
-// is the same without the os.Exit. [Supervise] restarts a part of the work
-// inside the process, until that no longer helps. [Await] waits for what the
-// work depends on, in whatever order things come up. [Health] is what the
-// probes of an orchestrator ask. [Checkpoint] keeps the work's progress in the
-// store, so that the next process begins where this one was acknowledged.
+// [Main] wraps a process's work: it turns a signal into a drain, and the outcome
+// into an exit code. [Run] is the same without os.Exit. [Supervise] restarts a
+// part of the work inside the process. [Await] waits for dependencies. [Health]
+// answers the probes of an orchestrator. [Checkpoint] keeps the work's progress
+// in the store.
+//
+// # Guarantees
+//
+// [Checkpoint.Claim] returns the value that was saved last. Once it has claimed,
+// the store refuses every save of an earlier owner, also one that is still under
+// way. No save is stored twice, or over a later one.
+//
+// On a signal readiness goes off at once, and the work's context ends after
+// ReadyDelay. The Stores are closed only after the work has returned. So the next
+// owner starts at once, and never beside this one.
+//
+// Neither liveness nor readiness fails because the store is unavailable. An outage
+// of the store must not restart all processes.
+//
+// # Mistakes to avoid
+//
+// Give the process a grace period above ReadyDelay + DrainTimeout + CloseTimeout:
+// Kubernetes' terminationGracePeriodSeconds, Docker's stop_grace_period,
+// systemd's TimeoutStopSec, Marathon's taskKillGracePeriodSeconds.
+//
+// Work after the last acknowledged save is repeated after a crash. So its effects
+// must be idempotent, or be guarded commits to the same store.
+//
+// Do not make readiness depend on leadership: a rolling update would hang.
+//
+// A Checkpoint is not owned for a time. Pass the guard of an election or a slot to
+// Claim, so that only the owner can claim and save.
+//
+// # Calls that wait
+//
+// Main and Run block until the work has returned. Claim, Save and Await wait
+// through outages until their context ends. docs/calls.md has all calls.
+//
+// # Exit codes
+//
+//	0 ExitClean        the work ended without an error, or as it was told to
+//	1 ExitFailed       the work returned an error, or panicked; or bad options
+//	2                  the Go runtime's, for a panic in another goroutine
+//	3 ExitOverran      the work had not ended DrainTimeout after it was told to
+//	4 ExitGaveUp       Supervise gave up: start the process afresh, perhaps
+//	                   elsewhere
+//	5 ExitInterrupted  a second signal came
+//
+// # Failures
+//
+//	the work panics                an error with its stack; exit code 1, or
+//	                               Supervise restarts it
+//	it fails again and again       Supervise gives up, exit code 4
+//	it does not stop               exit code 3 after DrainTimeout; its keys stay
+//	                               until the TTL has passed
+//	a dependency is missing        Await waits, and logs which
+//	store unavailable              the primitives wait; no probe fails
+//	process killed                 the next process claims the Checkpoint, and gets
+//	                               the value last acknowledged, or one whose save
+//	                               was in doubt
+//	two workers at once            the later Claim wins; the other's saves are
+//	                               ErrFenced. For effects elsewhere use the
+//	                               guard's token
+//	reply to a Save lost           it is settled by reading
+//	store restored from a backup   work since the backup is done again
+//
+// A restart cures much, and can itself do harm. So Supervise waits longer each
+// time, with full jitter, and has a budget. When the budget is spent it gives up,
+// Run exits with a code of its own, and the orchestrator's delays apply.
+//
+// # Costs
+//
+// A Claim is a read and a commit, a Save is a commit. A lost reply costs one more
+// read. Nothing else here uses the store.
 //
 // # States of a process under Run
 //
@@ -22,63 +105,10 @@
 //	                                    |                 |                 |
 //	                                    +-----------------+-----------------+---> second signal: exit 5
 //
-// Lame is not ready, and working still: whoever sends it requests needs time to
-// hear of it. In draining the work's context has ended. In closing the stores
-// are closed, so that peers see this process go at once; that comes only after
-// the work was joined, since a closed store may give to others what it owned.
-// A process that leaves without closing keeps what it owns until the TTL.
+// In the state lame the process is not ready and still works, since senders need
+// time to notice. In draining the work's context has ended. In closing the work
+// has returned and the Stores are closed.
 //
-// Give the process a grace period of ReadyDelay + DrainTimeout + CloseTimeout at
-// least: Kubernetes' terminationGracePeriodSeconds, Docker's stop_grace_period,
-// systemd's TimeoutStopSec, Marathon's taskKillGracePeriodSeconds.
-//
-// # Exit codes
-//
-//	0 ExitClean        the work ended without an error, or as it was told to
-//	1 ExitFailed       the work returned an error, or panicked; or bad options
-//	2                  not ours: the Go runtime's, for a panic in a goroutine of
-//	                   the work that nobody recovered
-//	3 ExitOverran      the work had not ended DrainTimeout after it was told to
-//	4 ExitGaveUp       Supervise gave up: restarting inside the process is no
-//	                   longer a cure, start the process afresh, maybe elsewhere
-//	5 ExitInterrupted  a second signal came
-//
-// # Failure of the failure handling
-//
-// A restart cures much and is itself a way to fail. So Supervise waits ever
-// longer, with full jitter; it has a budget, and gives up upward when it is
-// spent; Run makes that an exit code of its own, and then the orchestrator's
-// policy, with its own delays, takes over. Neither liveness nor readiness
-// fails because the store is down: a store's outage must not turn into a
-// restart of the whole fleet.
-//
-// # What goes wrong, and what then
-//
-//	the work panics                   an error with its stack; exit code 1, or
-//	                                  Supervise restarts it
-//	it fails again and again          Supervise gives up, exit code 4
-//	it does not stop when told to     exit code 3 after DrainTimeout; what it
-//	                                  owned stays its own until the TTL
-//	a dependency is not there yet     Await waits, and says for what
-//	store down while working          the primitives wait; neither probe fails
-//	process killed                    the next one claims the Checkpoint, and
-//	                                  gets the value last acknowledged, or one
-//	                                  whose save was in doubt
-//	two workers at once               the later Claim wins, the Saves of the
-//	                                  other are ErrFenced; for effects elsewhere
-//	                                  use the guard's token, or make them
-//	                                  idempotent
-//	reply to a Save lost              it is settled by reading; nothing is ever
-//	                                  stored twice, or over a later value
-//	store restored from a backup      progress since the backup is done again:
-//	                                  effects have to be idempotent anyway
-//
-// # The trust window
-//
-// Nothing here is owned for a time: a Checkpoint is fenced by the store at each
-// Save. A guard given to Claim brings the trust window of the leadership it
-// comes from; see backend.Session.
-//
-// The protocol of Checkpoint was searched exhaustively within small bounds by
-// an explicit-state model.
+// An explicit-state model searches the protocol of Checkpoint exhaustively, within
+// small bounds.
 package restart

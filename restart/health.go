@@ -13,14 +13,14 @@ import (
 // a second by default.
 const checkTimeout = 900 * time.Millisecond
 
-// Health answers the probes of an orchestrator, through two handlers to be
-// mounted where it asks: live (restart me if not) and ready (send me requests
-// if so). They answer 200, or 503 with the reasons, a line each.
+// Health answers the probes of an orchestrator, through two handlers: live
+// (restart me if not) and ready (send me requests if so). They answer 200, or
+// 503 with the reasons, a line each.
 //
-// A Health is live from the start, and ready once SetReady was called, until
-// SetUnready is, or Run drains. It knows nothing of the store: its outage is no
-// reason to restart a process, and for most none to take it out of service.
-// Who wants that adds a check.
+// A Health is live from the start. It is ready once SetReady was called, until
+// SetUnready is called or Run drains. It does not ask the store: an outage of
+// the store is no reason to restart a process, and for most services no reason
+// to take it out of service. Add a check if your service needs one.
 //
 // The zero Health is ready to use, and its methods may be called concurrently.
 type Health struct {
@@ -33,7 +33,7 @@ type Health struct {
 }
 
 // SetReady says that the service can do its work now. While the process drains
-// it stays unready all the same.
+// it stays unready.
 func (h *Health) SetReady() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -16,15 +16,15 @@ const (
 	DefaultCloseTimeout = 6 * time.Second
 )
 
-// Options are the options of Run; nil stands for the defaults, as does the zero
+// Options are the options of Run; nil means the defaults, as does the zero
 // value of each field.
 type Options struct {
 	// Health is told when the process drains: it is not ready from then on.
 	Health *Health
 
-	// ReadyDelay is how long the work goes on after readiness went off, so that
-	// whoever sends it requests can hear of it: some 5 s behind a Kubernetes
-	// Service. None by default.
+	// ReadyDelay is how long the work continues after readiness went off, so
+	// that senders of requests can notice (default 0; take 5 s behind a
+	// Kubernetes Service).
 	ReadyDelay time.Duration
 
 	// DrainTimeout is how long the work may take from the end of its context
@@ -40,7 +40,7 @@ type Options struct {
 	// second more than a Store takes by its own default).
 	CloseTimeout time.Duration
 
-	// Logger is told when the process drains and why it ended; nil stands for
+	// Logger is told when the process drains and why it ended; nil means
 	// slog.Default(), since a process must not end without a word.
 	Logger *slog.Logger
 }

@@ -35,31 +35,32 @@ var ErrDraining = errors.New("draining")
 
 var errGoexit = errors.New("the work ended by runtime.Goexit")
 
-// Main runs body as Run does, and ends the process with the exit code. What
-// was deferred in main does not run: give to Options.Close what must be closed.
+// Main runs body as Run does, and ends the process with the exit code.
+// Functions deferred in main do not run: put the things to close into
+// Options.Close.
 func Main(body func(context.Context) error, options *Options) {
 	os.Exit(Run(context.Background(), body, options))
 }
 
 // Run runs body, the work of a process, and returns the exit code of the
-// process. On SIGTERM, SIGINT or the end of ctx it drains: readiness goes off,
-// ReadyDelay passes, the context of body ends with the cause ErrDraining, and
-// Run waits for body to return, DrainTimeout at most. Then it closes what
-// Options.Close names. A second signal makes Run return at once.
+// process. On SIGTERM, SIGINT or the end of ctx it drains. Readiness goes off,
+// ReadyDelay passes, and the context of body ends with the cause ErrDraining.
+// Run waits for body to return, for DrainTimeout at most. Then it closes
+// Options.Close. A second signal makes Run return at once.
 //
-// The code is ExitClean if body returned nil, or, once its context had ended,
-// an error that wraps ErrDraining or context.Canceled, as the work of a process
-// that was told to stop does. It is ExitGaveUp for an error that wraps
-// ErrGaveUp, and ExitFailed for any other, a panic of body included, which is
-// caught. What could not be closed goes to the log and changes no code: the
-// store may well be down.
+// The code is ExitClean if body returned nil. It is also ExitClean if body's
+// context had ended and body returned an error that wraps ErrDraining or
+// context.Canceled. It is ExitGaveUp for an error that wraps ErrGaveUp, and
+// ExitFailed for any other. A panic of body is caught and gives ExitFailed. A
+// failure to close is logged and changes no code: the store may well be down.
 //
 // One line in the log says why the process ends, with the code.
 //
 // Run has joined body, except after ExitOverran and ExitInterrupted: the
-// process is expected to end then. Only a panic in body's own goroutine can be
-// caught. One Run at a time, since it receives the signals of the whole process,
-// and not in a bubble of testing/synctest, since they come from outside.
+// process should end then. Only a panic in body's own goroutine can be caught.
+// Call one Run at a time, since it receives the signals of the whole process.
+// Do not call it in a bubble of testing/synctest, since signals come from
+// outside.
 func Run(ctx context.Context, body func(context.Context) error, options *Options) int {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)

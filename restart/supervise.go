@@ -12,7 +12,7 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// ErrGaveUp: a budget of restarts is spent. What failed has to be started
+// ErrGaveUp: a budget of restarts is spent. The failed part must be started
 // afresh from further up; at the top Run makes it an exit code.
 var ErrGaveUp = errors.New("gave up restarting")
 
@@ -31,15 +31,15 @@ func permanent(err error) bool {
 	return errors.As(err, &p)
 }
 
-// Policy says how Supervise restarts; nil stands for the defaults, as does the
-// zero value of each field.
+// Policy says how Supervise restarts; nil and zero fields mean
+// the defaults.
 type Policy struct {
 	// Name is what the log and errors call what is supervised.
 	Name string
 
-	// Base and Max bound the pauses before a restart: the first is between zero
-	// and Base, every further one between zero and twice as much as the last
-	// bound, up to Max. 500 ms and 30 s by default.
+	// Base and Max bound the pauses before a restart (default 500 ms and 30 s).
+	// The first pause is between zero and Base. The bound of each further pause
+	// is twice the last bound, up to Max.
 	Base, Max time.Duration
 
 	// Healthy is how long a run lasts that counts as a success though it failed
@@ -51,7 +51,7 @@ type Policy struct {
 	Budget int
 	Window time.Duration
 
-	// Logger is told of each restart; nil stands for slog.Default().
+	// Logger is told of each restart; nil means slog.Default().
 	Logger *slog.Logger
 }
 
@@ -106,14 +106,15 @@ func (p *Policy) wrap(err error) error {
 // Supervise calls fn, and again each time it fails, after a pause of full
 // jitter that grows. A panic of fn is a failure with a *PanicError.
 //
-// It returns nil when fn returns nil; what fn returned when ctx has ended, and
-// the cause of ctx if that ends in a pause; an error marked by Permanent at
-// once; and an error that wraps ErrGaveUp and the last failure when the budget
-// is spent. It blocks until then, and fn has always returned before it does.
-// A policy that makes no sense is backend.ErrInvalid; fn is not called.
+// It returns nil when fn returns nil. When ctx has ended it returns the error
+// of fn, or the cause of ctx if that ends in a pause. It returns an error
+// marked by Permanent at once. When the budget is spent, it returns an error
+// that wraps ErrGaveUp and the last failure. It blocks until then, and fn has
+// always returned before it does. A policy that makes no sense is
+// backend.ErrInvalid; fn is not called.
 //
-// To supervise several, call it in several goroutines, of an errgroup say: when
-// one gives up the group ends, and the process with it.
+// To supervise several parts, call it in several goroutines, for example of an
+// errgroup. When one gives up the group ends, and the process with it.
 func Supervise(ctx context.Context, fn func(context.Context) error, policy *Policy) error {
 	p, err := policy.withDefaults()
 	if err == nil && fn == nil {

@@ -19,8 +19,8 @@
 //
 // The job of a tick is begun at most once, by all processes together, whatever
 // crashes and however often the leader changes. With Options.AtLeastOnce it is
-// run again if it was begun and is not known to have returned: by the next leader
-// after a crash, or by the same process after a loss of the leadership.
+// run again if it was begun and is not known to have returned. The next leader
+// runs it, which may be the same process.
 //
 // Jobs run one at a time, in the order of their ticks. The context of a job ends
 // when the leadership does, before another process can lead. A job has to return
@@ -54,10 +54,10 @@
 //	                                once: the next leader runs it
 //	crash during a job              at most once: it stays half done. At least
 //	                                once: the next leader runs it again
-//	store unavailable               a job runs on within the trust window; no tick
+//	store unavailable               a job continues within the trust window; no tick
 //	                                begins that cannot be saved; it is missed
 //	job fails                       it is logged and traced; the next tick comes
-//	job panics                      the leader resigns, and the panic goes on
+//	job panics                      the leader resigns, and the panic continues
 //	clock is set                    the leader notices within 10 s
 //	store restored from a backup    ticks since the backup are missed ones, though
 //	                                they were run; with Skip they are not run again

@@ -42,7 +42,7 @@ const (
 	Skip
 )
 
-// Options are the options of a Schedule; nil stands for the defaults. All
+// Options are the options of a Schedule; nil means the defaults. All
 // processes that run the schedule have the same Options.
 type Options struct {
 	// AtLeastOnce runs a job again that was begun and is not known to have
@@ -125,9 +125,11 @@ func (s *Schedule) Election() *election.Election { return s.election }
 // and when the leadership does.
 //
 // An error of job is logged and traced, and does not end Run. While the store is
-// unavailable Run waits. Errors: the cause of ctx; election.ErrCampaigning if this
-// Schedule runs already; backend.ErrInvalid for a nil job or if Next returns a
-// tick that is not after its argument; ErrDenied, ErrFormat, ErrClosed.
+// unavailable Run waits.
+//
+// Errors: the cause of ctx; election.ErrCampaigning if this Schedule runs already;
+// backend.ErrInvalid for a nil job; ErrDenied, ErrFormat, ErrClosed. If Next returns
+// a tick that is not after its argument the error is backend.ErrInvalid.
 func (s *Schedule) Run(ctx context.Context, job func(context.Context, Tick) error) error {
 	if job == nil {
 		return fmt.Errorf("%s: %w: the job is nil", s.label, backend.ErrInvalid)

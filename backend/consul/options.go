@@ -14,8 +14,7 @@ const (
 	maxWait                = time.Minute
 )
 
-// Options are the adapter's own options; nil stands for the defaults, as does
-// the zero value of each field.
+// Options are the adapter's own options; nil and zero fields mean the defaults.
 type Options struct {
 	// Node is the node of the catalog that sessions hang on; by default that
 	// of the agent which the client talks to. It must be registered: to name

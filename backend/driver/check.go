@@ -17,10 +17,10 @@ const (
 	MaxKeyBytes = 480
 )
 
-// CheckPath reports, as ErrInvalid, what is wrong with a key or a directory:
-// it must be components of letters, digits and "-._~%", joined by single
-// slashes, none of them "." or "..", at most MaxKeyBytes long. What every
-// store accepts is not more than that.
+// CheckPath reports, as ErrInvalid, what is wrong with a key or a directory. It
+// must be components of letters, digits and "-._~%", joined by single slashes,
+// at most MaxKeyBytes long. No component may be "." or "..". Every store
+// accepts such keys.
 func CheckPath(path string) error {
 	if path == "" {
 		return fmt.Errorf("%w: the key is empty", ErrInvalid)
@@ -52,7 +52,7 @@ func checkComponent(component string) string {
 	return ""
 }
 
-// KeyByte reports whether c may stand in a component of a key.
+// KeyByte reports whether c is allowed in a component of a key.
 func KeyByte(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~' || c == '%'

@@ -2,6 +2,16 @@
 // for etcd, Consul, ZooKeeper or another store implements. Services do not use
 // it; they use an adapter, which returns a *backend.Store.
 //
+// An adapter creates a driver and a Store over it:
+//
+//	func New(client *Client, options *backend.Options) (*backend.Store, error) {
+//		d, err := NewDriver(client, nil)
+//		if err != nil {
+//			return nil, err
+//		}
+//		return backend.New(d, options)
+//	}
+//
 // The contract is the interface [Driver] and the clauses below. They are
 // normative: the primitives' safety rests on them and on nothing else about a
 // store. Each has a subtest of its name in the conformance suite
@@ -20,15 +30,15 @@
 // sees a part of it.
 //
 // C3, refusal. A commit with a condition that does not hold applies nothing.
-// What stands there is then read, linearizably but not in the same step: it
+// The present state is then read, linearizably but not in the same step: it
 // may already satisfy the condition again. If that read fails, "not applied"
-// still stands.
+// still holds.
 //
 // C4, errors. An error says which: [ErrUnavailable] (surely not applied, now
 // or later), [ErrIndeterminate] (may be applied, at any time),
 // [ErrSessionLost], [ErrDenied], [ErrTooLarge], [ErrInvalid], [ErrClosed]. The
-// store's own error stays reachable through errors.As. What is not known to be
-// unsent or refused is indeterminate. A call that ends because its context
+// store's own error stays reachable through errors.As. A commit that is not known
+// to be unsent or refused is indeterminate. A call that ends because its context
 // did also wraps the context's error. The Store ends the contexts of all calls
 // when it closes, and says [ErrClosed] to its callers itself. A driver returns
 // ErrClosed only when somebody closed the client under it.
@@ -37,9 +47,9 @@
 // keys by their creation, store-wide; keys of one commit tie.
 //
 // C6, leases. The keys of a lease stay at least validFor after the start of
-// its last successful renewal (or of Grant, for its TTL), and all go, at one
-// instant, once it is revoked or expires. What a misbehaving store can still
-// do is said in docs/guarantees.md.
+// its last successful renewal, or for the TTL after the start of Grant. They all
+// go, at one instant, once it is revoked or expires. docs/guarantees.md has the
+// faults of a misbehaving store.
 //
 // C7, dead leases. A commit that names a lease which is gone fails with
 // [ErrSessionLost] and leaves no key behind, also when it was queued while the
@@ -59,18 +69,18 @@
 // all calls have returned, no goroutine and no connection of the driver is
 // left. [Running] does the counting.
 //
-// C11, equal values. A write of the bytes that stand there already may be no
+// C11, equal values. A write of the bytes that are there already may be no
 // change: it need not move Modified or wake a watch.
 //
 // C12, versions. A condition need not notice that a key was deleted and
 // created again, nor that a restore of the store brought a version back. So
-// every commit whose safety hangs on that also names a key that has a unique
-// name and is never created again. A Version carries the driver's generation:
-// where a driver cannot be sure that the store's numbers go on (a new
-// connection, a revision that went back) it begins a new one, and a commit
-// with a Version of an older one is refused like any failed condition.
-// Driver.Generation announces it; what was read or written before may be gone
-// by then, or back. [Generation] does the counting.
+// every commit whose safety depends on that also names a key that has a unique
+// name and is never created again. A Version carries the driver's generation. A
+// driver begins a new generation if it cannot be sure that the store's numbers
+// continue: after a new connection, or when a revision went back. A commit with
+// a Version of an older generation is refused like any failed condition.
+// Driver.Generation announces it. Keys that were read or written before may be
+// gone by then, or back. [Generation] does the counting.
 //
 // C13, ownership. A key's lease is fixed when it is created: a put neither
 // detaches it from its lease nor gives it one.

@@ -28,11 +28,11 @@ type Driver interface {
 	Commit(ctx context.Context, txn Txn) (Result, error)
 
 	// Watch calls changed with the target's state as read after Watch was
-	// called, and again after each later change, until ctx ends or the watch
-	// fails; then it returns the reason. It may skip states, never the last
+	// called, and again after each later change. It ends when ctx ends or the
+	// watch fails, and returns the reason. It may skip states, never the last
 	// (C8). The calls come from one goroutine at a time, never after Watch has
-	// returned; changed does not block, and owns the slice it is given and the
-	// values in it.
+	// returned. The function changed does not block, and owns the slice it is
+	// given and the values in it.
 	Watch(ctx context.Context, target Target, changed func([]Entry)) error
 
 	// Grant opens a lease. The store may grant a longer TTL than asked for,
@@ -45,10 +45,9 @@ type Driver interface {
 	// closed when it ends. It does no I/O.
 	Generation() (number uint64, ended <-chan struct{})
 
-	// Close releases what the driver owns (C10), except that it does not end
-	// leases: a lease that was not revoked is left to expire, since something
-	// may still run under it. A client that the user handed in stays open: it
-	// is the user's.
+	// Close releases the resources of the driver (C10). It does not end leases:
+	// a lease that was not revoked expires, since code may still run under it.
+	// A client that the user handed in stays open: it is the user's.
 	//
 	// The Store calls Close once. Before that it ends the contexts of all calls
 	// and waits for them; no call begins after that. A call that did not return
@@ -66,12 +65,12 @@ type Lease interface {
 	TTL() time.Duration
 
 	// Renew asks the store to keep the lease. On success the lease's keys stay
-	// at least validFor, which is no more than TTL, counted from the start of this call (C6): a reply
-	// that was delayed on its way does not prolong it.
+	// for validFor at least, counted from the start of this call (C6). A
+	// delayed reply does not prolong it. validFor is at most the TTL.
 	//
-	// ErrSessionLost means that the lease is gone for good, ErrNotCounted that
-	// the store answered but its answer proves nothing, any other error that
-	// the renewal may or may not have reached the store.
+	// ErrSessionLost means that the lease is gone for good. ErrNotCounted means
+	// that the store answered, and that its answer proves nothing. Any other
+	// error means that the renewal may or may not have reached the store.
 	Renew(ctx context.Context) (validFor time.Duration, err error)
 
 	// Revoke ends the lease, and its keys with it. Revoking a lease that is
@@ -110,10 +109,10 @@ func Dir(dir string) Target { return Target{Path: dir, Dir: true} }
 type Entry struct {
 	Key   string
 	Value []byte
-	// Created and Modified are revisions of the store (etcd's revision,
-	// Consul's index, ZooKeeper's zxid): they order what happened to keys, and
-	// are not for comparing with revisions of another store or of the same
-	// store before it was restored (C5).
+	// Created and Modified are revisions of the store: etcd's revision,
+	// Consul's index, ZooKeeper's zxid. They order the changes of keys. Do not
+	// compare them with revisions of another store, or of the same store before
+	// a restore (C5).
 	Created, Modified uint64
 	// Version is what conditions compare.
 	Version Version
@@ -121,18 +120,18 @@ type Entry struct {
 	Lease string
 }
 
-// Version stands for one state of one key, as far as the store can tell states
-// apart (see C12 for how far that is). The zero Version stands for no state.
+// Version identifies one state of one key, as far as the store can tell states
+// apart (C12 says how far). The zero Version identifies no state.
 type Version struct {
 	// Generation counts the occasions on which the driver could no longer be
-	// sure that the store's numbers go on from where they were. A driver
+	// sure that the store's numbers continue from where they were. A driver
 	// starts at 1.
 	Generation uint64
 	// Number is the store's own, and opaque.
 	Number uint64
 }
 
-// IsZero reports whether v stands for no state.
+// IsZero reports whether v identifies no state.
 func (v Version) IsZero() bool { return v == Version{} }
 
 // Txn is one atomic commit: if every condition holds, every operation is
@@ -206,9 +205,9 @@ type Result struct {
 	// Versions holds, when the commit was applied, what Entry.Version of each
 	// operation's key is after it, in the order of Txn.Ops; zero for a delete.
 	Versions []Version
-	// Current holds, when the commit was not applied, the keys that the Txn
-	// names as they were read after it was refused; a key that was absent is
-	// not in it. It is nil when that read failed: "not applied" stands all the
-	// same (C3). By then the conditions may hold again.
+	// Current has, if the commit was not applied, the keys that the Txn names,
+	// as they were read after the refusal. An absent key is not in it. It is
+	// nil if that read failed: "not applied" holds even then (C3). By then the
+	// conditions may hold again.
 	Current map[string]Entry
 }

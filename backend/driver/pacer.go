@@ -28,18 +28,17 @@ const (
 	paceWindow = time.Second
 )
 
-// Pacer slows a driver down when its store refuses requests for load. It
-// spaces the requests of all calls, at a rate that each refusal cuts and that
-// grows again without refusals: additive increase, multiplicative decrease
-// (Chiu and Jain, Computer Networks and ISDN Systems 17, 1989), so that the
-// processes which share a store come to equal shares. Without refusals it
-// costs nothing.
+// Pacer slows a driver down when its store refuses requests for load. It spaces
+// the requests of all calls. Each refusal lowers the rate, and it rises again
+// without refusals: additive increase, multiplicative decrease (Chiu and Jain,
+// Computer Networks and ISDN Systems 17, 1989). So the processes that share a
+// store get equal shares in the end. Without refusals it costs nothing.
 //
 // Requests of the call that began first go first, so that calls end one after
-// the other. Urgent requests, which keep a session, wait for nobody.
+// the other. Urgent requests, which keep a session, do not wait.
 //
-// The zero Pacer is ready for use. A refused request was surely not applied,
-// so it may be sent again.
+// The zero Pacer is ready for use. A refused request was surely not applied, so
+// it may be sent again.
 type Pacer struct {
 	mu      sync.Mutex // guards the fields below
 	rate    float64    // requests per second, 0: no limit

@@ -12,9 +12,9 @@ type Clause struct {
 	// Name is the clause of the contract and what is tried of it, as in
 	// "C03-refusal/create-of-a-key-that-is-there".
 	Name string
-	// Run fails t unless the drivers of env keep the clause. It uses t from
-	// its own goroutine only, save for Errorf, and starts no subtest, so that
-	// it can run in a bubble of testing/synctest or with a t of one's own.
+	// Run fails t unless the drivers of env keep the clause. It uses t from its
+	// own goroutine only, except for Errorf, and starts no subtest. So it can
+	// run in a bubble of testing/synctest, or with a t of your own.
 	Run func(t testing.TB, env *Env)
 }
 

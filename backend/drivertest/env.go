@@ -19,9 +19,8 @@ type Env struct {
 
 	// TTL is the TTL to ask for: short, to save time.
 	TTL time.Duration
-	// Expiry bounds from above how long the keys of a lease that is no longer
-	// renewed may stay after the start of its last renewal: how late this
-	// store expires leases.
+	// Expiry is the longest time that the keys of a lease may stay after the
+	// start of its last renewal: how late this store expires leases.
 	Expiry time.Duration
 
 	// Expire ends a lease at the store, behind its owner's back.
@@ -34,20 +33,20 @@ type Env struct {
 	// also called for a driver that is closed or was not disturbed.
 	Cut, Silence, Mute, Heal func(t testing.TB, d driver.Driver)
 
-	// Depose makes the server that d talks to believe for a while that it
-	// still leads (or is connected to who leads) when another leads already,
-	// calls during while that lasts, then lets things settle. during must not
-	// fail for the mere reason that d gets errors.
+	// Depose makes the server of d believe for a while that it still leads, or
+	// is connected to the leader, when another leads already. It calls during
+	// in that time, then lets things settle. The function during must not fail
+	// just because d gets errors.
 	Depose func(t testing.TB, d driver.Driver, during func())
 
-	// Forget makes the store drop the history that watches resume from
-	// (compaction, index reset), or whatever comes next to it, with the
-	// drivers cut off meanwhile if needed; after it all are connected again.
+	// Forget makes the store drop the history from which watches resume, by a
+	// compaction or an index reset, or does what is closest to it. It may cut
+	// the drivers off for a while. All are connected again when it returns.
 	Forget func(t testing.TB)
 
-	// Snapshot takes a backup; restore puts the store back to it, with
-	// revisions going back if the store's own way to restore allows it, and
-	// returns once the store serves again.
+	// Snapshot takes a backup. The function restore puts the store back to it,
+	// and returns once the store serves again. Revisions go back if the store's
+	// own way to restore allows that.
 	Snapshot func(t testing.TB) (restore func())
 
 	// Owned names the packages, beside the driver's own, whose goroutines must

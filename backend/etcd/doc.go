@@ -3,13 +3,17 @@
 //	client, err := clientv3.New(clientv3.Config{
 //		Endpoints: []string{"etcd-0:2379", "etcd-1:2379", "etcd-2:2379"},
 //	})
-//	...
+//	if err != nil {
+//		return err
+//	}
 //	defer client.Close()
-//	store, err := etcd.New(client, nil)
-//	...
-//	defer store.Close()
+//	store, err := etcd.New(client, nil) // no I/O: no server need be up
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close() // before the client
 //
-// # What it uses of the client
+// # The client
 //
 // The adapter has the client connect to each endpoint
 // ([clientv3.Client.Dial]), so TLS, user and password, tokens and dial options
@@ -41,7 +45,7 @@
 // has answered. A read or a renewal asks the next server when one is silent.
 //
 // A watch stream on which nothing was heard for two seconds is asked for a sign
-// of life, and given up when none comes within three. Its watches go on, on
+// of life, and given up when none comes within three. Its watches continue on
 // another stream, from the revision that they have seen. Two to four seconds
 // later each reads, since the store may have been restored meanwhile. A watch
 // that is told of less than it has read asks whether the store went back, which
@@ -57,10 +61,10 @@
 // The client authenticates when it opens a stream, and when a server refuses its
 // token. To authenticate costs a server a tenth of a second of a core. At rest
 // the adapter opens no stream: it sends a keep-alive as a unary call. Calls that
-// are refused for the same token authenticate once, together. What is left is one
-// authentication for each watch stream, and one when the token expires.
+// are refused for the same token authenticate once, together. So there
+// is one authentication for each watch stream, and one when the token expires.
 //
-// # What it needs of the server
+// # Requirements
 //
 // etcd 3.5 or newer. With authentication on, a role with readwrite on
 // the keys of the namespace suffices:
@@ -72,8 +76,8 @@
 //
 // A restore from a backup should bump the revision
 // ("etcdutl snapshot restore --bump-revision ... --mark-compacted"). Without
-// it the adapter notices, as soon as it is answered, that the revision went
-// back, and refuses every commit that is based on what was read before; it
-// cannot notice when the restored store has passed the last revision that this
-// process has seen before it is asked again.
+// it the adapter notices with the next answer that the revision went back. It
+// then refuses every commit that is based on an earlier read. It cannot notice if
+// the restored store has passed the last revision that this process has seen by
+// then.
 package etcd

@@ -15,18 +15,19 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// Watch reads the target, watches on from the revision of that read, and keeps
-// the state up to date from the events alone.
+// Watch reads the target, watches from the revision of that read, and keeps the
+// state up to date from the events alone.
 //
-// When its stream ends (a connection or a leader lost, a stream that fell
-// silent) it goes on once, on another stream, from the revision that it has
-// seen. That costs no read at the moment when all processes come back together.
-// It reads a few seconds later, at a time of its own: the store may have been
-// restored meanwhile, and have passed that revision since.
+// When its stream ends (a connection or a leader lost, a silent stream) it
+// continues once, on another stream, from the revision that it has seen. That
+// costs no read at the moment when all processes return together. It reads a
+// few seconds later, at a time of its own. The store may have been restored in
+// between, and have passed that revision since.
 //
-// Whatever else could make it miss an event ends it with an error, so that its
-// caller starts it again with a fresh read: a second stream that fails at once,
-// history compacted away, a store that went back.
+// Watch returns an error if it may have missed an event for another reason, so
+// that its caller begins again with a fresh read. Reasons are a second stream
+// that fails at once, history that was compacted away, and a store that went
+// back.
 func (d *Driver) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	if err := driver.CheckTargets(target); err != nil {
 		return err

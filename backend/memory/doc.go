@@ -1,23 +1,47 @@
-// Package memory is the reference driver: a coordination store inside the
-// process, for tests and for services that run as a single process.
+// Package memory is a coordination store inside the process, for tests and for
+// services that run as a single process.
 //
-// It keeps the contract of package driver exactly and promises nothing beyond
-// it, being as harsh as the worst of the real stores: the number in a version
-// is a small counter of the key which starts again when the key is deleted and
-// created anew, and which a put of equal bytes leaves alone; a connection that
-// was reset, a wipe and a restore begin a new generation; revisions go back
-// with a restore; a directory never becomes a key again; a lease belongs to the
-// driver that granted it.
+//	store, err := memory.New(nil) // a store of its own
+//	if err != nil {
+//		return err
+//	}
+//	defer store.Close()
 //
-// A [Server] is the store and a [Driver] one client of it; several drivers
-// stand for several processes. Both have methods that bring about what befalls
-// real stores and networks, for the tests of whatever is built on top.
+// In a test, several drivers on one [Server] are several processes:
 //
-// A service's own tests run over it as well, with package faults for what goes
-// wrong on the way: see there.
+//	server := memory.NewServer()
+//	a, err := memory.Open(server, nil)
+//	...
+//	b, err := memory.Open(server, nil)
+//	...
+//	server.Wipe() // or Restore, SetDown, Expire, ...
 //
-// Time is the process's own: in a bubble of testing/synctest a lease ends at
-// exactly its instant. Nothing polls, and no goroutine belongs to a server, a
-// driver, a lease or a watch: a watch runs on its caller's, and a lease that
-// runs out is ended by the timer.
+// # Guarantees
+//
+// It keeps the contract of package driver and promises nothing beyond it. It is
+// as harsh as the worst of the real stores:
+//
+// A version of a key is a small counter. It starts again when the key is
+// deleted and created again, and a put of equal bytes does not raise it. A
+// connection that was reset, a wipe and a restore begin a new generation.
+// Revisions go back with a restore. A directory never becomes a key again. A
+// lease belongs to the driver that granted it.
+//
+// # Testing
+//
+// A Server and a [Driver] have methods for what happens to real stores and
+// networks. Package faults adds lost replies, late commits and partitions.
+//
+// Time is the process's own. In a bubble of testing/synctest a lease ends
+// exactly at its instant.
+//
+// # Mistakes to avoid
+//
+// Processes do not share a Server: for several processes use a real store.
+// Nothing is kept when the process ends.
+//
+// # Costs
+//
+// Nothing polls. No goroutine belongs to a server, a driver, a lease or a
+// watch. A watch runs on its caller's goroutine, and a timer ends a lease.
 package memory

@@ -21,8 +21,8 @@ type Driver struct {
 
 var _ driver.Driver = (*Driver)(nil)
 
-// NewDriver returns a client of server, which owns nothing but itself: drivers
-// of one server stand for processes that share a store.
+// NewDriver returns a client of server, which owns nothing but itself. Drivers
+// of one server are like processes that share a store.
 func NewDriver(server *Server) *Driver {
 	server.mu.Lock()
 	defer server.mu.Unlock()

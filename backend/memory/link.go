@@ -42,9 +42,9 @@ func (d *Driver) Silence() { d.set(silent, nil) }
 func (d *Driver) Mute() { d.set(muted, nil) }
 
 // Depose connects the driver, until Heal, to a server that believes to lead
-// when another leads already. What needs a quorum there waits in vain, as under
-// Silence; a renewal is answered, and its answer is driver.ErrNotCounted.
-// Reads need a quorum: none is stale.
+// when another leads already. Calls that need a quorum wait in vain, as under
+// Silence. A renewal is answered, and its answer is driver.ErrNotCounted. Reads
+// need a quorum: none is stale.
 func (d *Driver) Depose() { d.set(deposed, nil) }
 
 // Heal undoes the above. Calls that still wait then end as if the connection

@@ -82,9 +82,9 @@ func (s *Server) Delete(key string) bool {
 
 // SetDown takes the store down, for all its clients, or brings it back. While
 // it is down calls end with driver.ErrUnavailable, at once, and nothing is
-// applied; watches under way fail. Leases do not age meanwhile, and each has
-// its full TTL when the store is back: as on the real stores, where it takes a
-// quorum to end a lease, and a new leader begins with all of them fresh.
+// applied; watches under way fail. Leases do not age in that time, and each has
+// its full TTL when the store is back. The real stores do the same: a quorum is
+// needed to end a lease, and a new leader renews all of them.
 func (s *Server) SetDown(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

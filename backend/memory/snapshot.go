@@ -26,12 +26,11 @@ func (s *Server) Snapshot() *Snapshot {
 	return b
 }
 
-// Restore puts the store back to what it was at the backup, revisions
-// included, and begins a new generation for every driver. Leases that were
-// alive then are alive again, those that have ended since included, and each
-// has its full TTL from now, as on the real stores; one whose client knows that
-// it is gone is not renewed again, and so goes one TTL later. Leases granted
-// since are gone.
+// Restore puts the store back to the backup, revisions included, and begins a
+// new generation for every driver. Leases that were alive then are alive again,
+// even if they have ended since. Each has its full TTL from now, as on the real
+// stores. If a lease's client knows that it is gone, nobody renews it, and it
+// expires one TTL later. Leases granted since are gone.
 func (s *Server) Restore(b *Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

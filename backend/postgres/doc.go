@@ -13,7 +13,7 @@
 // package. The page docs/postgresql.md says what PostgreSQL gives and what it
 // does not.
 //
-// # What it needs of the server
+// # Requirements
 //
 // PostgreSQL 13 or later. The role that runs Migrate owns the schema and needs
 // CREATE on the database, nothing else. A process connects with another role:
@@ -74,7 +74,7 @@
 // it out of the pool, so it does not count against the pool's size. A
 // notification only says which keys to read again; the reads are made together,
 // in one statement. Every 5 seconds, and when a lease is due to expire, the
-// adapter compares the store's revision and reads again if it moved, so a lost
+// adapter compares the store's revision and reads again if it moved. So a lost
 // notification delays a change by 5 seconds at most. While no connection
 // listens it looks every half second.
 //

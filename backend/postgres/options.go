@@ -16,8 +16,7 @@ const (
 	maxPoll       = time.Minute
 )
 
-// Options are the adapter's own options; nil stands for the defaults, as does
-// the zero value of each field.
+// Options are the adapter's own options; nil and zero fields mean the defaults.
 type Options struct {
 	// Schema is the schema that Migrate made, "quorate" by default: lower-case
 	// letters, digits and underscores, 63 at most, and no word that SQL

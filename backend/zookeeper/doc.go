@@ -107,9 +107,9 @@
 // while the other was replaced.
 //
 // Each connection has a zk client of its own, which is closed with the
-// connection. The client alone would reconnect by itself, send what was queued
-// for the last connection on the next, and open a new session after an expiry:
-// a commit could create keys under a session that nobody knows. Here a request
+// connection. The client alone would reconnect by itself and send queued
+// requests of the last connection on the next. It would open a new session after
+// an expiry: a commit could create keys under a session that nobody knows. Here a request
 // is answered on its own connection or never sent. The adapter makes the
 // handshake itself and carries the session to the next connection.
 //
@@ -142,6 +142,6 @@
 // at least a tick before. A follower reports the sessions that it heard from to
 // the leader with its next answer to a ping. The leader alone expires sessions,
 // and what the follower did not report is lost if it dies. So with a timeout of
-// 4 s and a tick of 2 s, a Store trusts a renewal for a little less than 2 s,
-// and renews about twice a second.
+// 4 s and a tick of 2 s, a Store trusts a renewal for a little less than 2 s. It
+// renews about twice a second.
 package zookeeper

@@ -7,10 +7,10 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-// Read sends the barrier and the first requests for all targets together: a
-// server answers what comes after the barrier with no less than what a quorum
-// had agreed upon when it was sent, and never goes back. The values in the
-// directories follow in a second exchange.
+// Read sends the barrier and the first requests for all targets together. A
+// server answers requests behind the barrier with at least the state on which a
+// quorum had agreed when the barrier was sent. It never goes back. The values
+// in the directories follow in a second exchange.
 func (d *Driver) Read(ctx context.Context, targets ...driver.Target) ([][]driver.Entry, error) {
 	if err := driver.CheckTargets(targets...); err != nil {
 		return nil, err

@@ -13,9 +13,9 @@
 // All other attributes have a fixed set of values. Slots, keys, sessions and the
 // texts of errors are in none.
 //
-// There are no spans. What is traced belongs to no request, and an ownership,
-// the only thing with a beginning and an end worth showing, may last for weeks,
-// while a span is exported at its end: the metrics show it from the start.
+// There are no spans. The events belong to no request. An ownership may last for
+// weeks, and a span would be exported at its end. The metrics show it from the
+// start.
 package otelquorate
 
 import (
@@ -33,7 +33,7 @@ import (
 // scope is the instrumentation scope.
 const scope = "github.com/quorate/quorate/bridge/otelquorate"
 
-// Options are the options of a Bridge; nil stands for the defaults.
+// Options are the options of a Bridge; nil means the defaults.
 type Options struct {
 	// MaxNames is how many names of elections and partitions have a value of
 	// the attribute "name" of their own; those that come later share "other".

@@ -22,7 +22,7 @@ import (
 	"github.com/quorate/quorate/bridge"
 )
 
-// Options are the options of a Bridge; nil stands for the defaults.
+// Options are the options of a Bridge; nil means the defaults.
 type Options struct {
 	// MaxNames is how many names of elections and partitions have a value of
 	// the label "name" of their own; those that come later share "other". 100 by

@@ -53,7 +53,7 @@ func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration
 	}
 	ttl = cmp.Or(ttl, target.MinTTL)
 	namespace := "tour-" + strings.ToLower(rand.Text()[:8]) // each run has its own
-	store, closeClient, err := target.Open(&backend.Options{Namespace: namespace, TTL: ttl})
+	store, closeClient, err := target.Open(&backend.Options{Namespace: namespace, TTL: ttl, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}

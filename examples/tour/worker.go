@@ -18,6 +18,9 @@ import (
 	"github.com/quorate/quorate/restart"
 )
 
+// quiet discards the log: the tour tells itself what happens.
+var quiet = slog.New(slog.DiscardHandler)
+
 // taskEnv marks a process of this program as a worker, and holds its task.
 const taskEnv = "QUORATE_TOUR_WORKER"
 
@@ -77,7 +80,7 @@ func workerMain(arg string) int {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
 	}
-	store, closeClient, err := target.Open(&backend.Options{Namespace: tk.Namespace, TTL: tk.TTL})
+	store, closeClient, err := target.Open(&backend.Options{Namespace: tk.Namespace, TTL: tk.TTL, Logger: quiet})
 	if err != nil {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
@@ -92,7 +95,7 @@ func workerMain(arg string) int {
 	j := &job{task: tk, store: store, report: report}
 	return restart.Run(ctx, j.run, &restart.Options{
 		Close:  []io.Closer{store},
-		Logger: slog.New(slog.DiscardHandler), // the tour tells how it ended
+		Logger: quiet,
 	})
 }
 

@@ -76,7 +76,8 @@ var etcdProgram = sync.OnceValues(func() (string, error) {
 
 // goBuild builds pkg of the module in dir.
 func goBuild(dir, program string, env []string, pkg string, flags ...string) error {
-	cmd := exec.Command("go", append(append([]string{"build", "-o", program}, flags...), pkg)...)
+	// -trimpath, so that what was compiled serves all clones.
+	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", program}, flags...), pkg)...)
 	cmd.Dir, cmd.Env = dir, env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, out)

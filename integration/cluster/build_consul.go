@@ -50,7 +50,7 @@ var consulProgram = sync.OnceValues(func() (string, error) {
 	env := append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
 	temp := program + ".new"
 	if err := goBuild(filepath.Join(module, "tools", "consul"), temp, env,
-		"github.com/hashicorp/consul", "-trimpath", "-ldflags", "-s -w"); err != nil {
+		"github.com/hashicorp/consul", "-ldflags", "-s -w"); err != nil {
 		return "", err
 	}
 	if err := os.Rename(temp, program); err != nil {

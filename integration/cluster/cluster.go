@@ -106,7 +106,7 @@ func (c *Cluster) startAll(count int) error {
 func (c *Cluster) Close() error { return c.close() }
 
 func (c *Cluster) shutDown() error {
-	errs := []error{c.each((*Node).Kill), c.store.close()}
+	errs := []error{c.each((*Node).quit), c.store.close()}
 	for _, n := range c.agents {
 		errs = append(errs, n.Kill())
 	}

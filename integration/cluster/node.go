@@ -172,6 +172,17 @@ func (n *Node) relaunch() error {
 	return n.begin(nil)
 }
 
+// quit ends the server for good: at once, but so that nothing of it is left in
+// the kernel. PostgreSQL that is killed leaves a segment of shared memory.
+func (n *Node) quit() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.cluster.store.(*postgresStore); ok {
+		return n.end(syscall.SIGQUIT)
+	}
+	return n.end(syscall.SIGKILL)
+}
+
 // Stop lets the server end in order, and kills it if that takes longer than
 // stopTimeout. A paused server is resumed for it. Stopping one that does not
 // run does nothing.

@@ -155,7 +155,7 @@ func (p *Postgres) start(fill func(p *Postgres) error) error {
 // Launch starts the server on the data that it has and returns when it serves.
 func (p *Postgres) Launch() error {
 	server := p.command(p.dir.path, filepath.Join(p.bin, "postgres"), "-D", p.data(), "-p", strconv.Itoa(p.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=300")
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=300", "-c", "dynamic_shared_memory_type=mmap")
 	var err error
 	if p.proc, err = p.forker.start(server, p.log()); err != nil {
 		return err

@@ -190,6 +190,7 @@ func (s *postgresStore) configure(n *Node, upstream string) error {
 		"max_worker_processes = 4",
 		"autovacuum_max_workers = 2",
 		"shared_buffers = 32MB",
+		"dynamic_shared_memory_type = mmap", // goes with the data, also of a server that was killed
 		"synchronous_standby_names = '" + wait + "'",
 		"primary_conninfo = '" + follow + "'",
 		"wal_keep_size = 256MB",
@@ -296,6 +297,10 @@ func (s *postgresStore) close() error {
 	return nil
 }
 
+// answerTime is how long a server has to answer at least, whoever asks: on a busy
+// machine a connection that is given up and made again gets nowhere.
+const answerTime = 5 * time.Second
+
 // postgresSession is a connection to a server that is kept: a new one may find
 // no place when the server is full.
 type postgresSession struct {
@@ -303,24 +308,30 @@ type postgresSession struct {
 	conn *pgx.Conn
 }
 
-func (p *postgresSession) on(ctx context.Context, n *Node, do func(*pgx.Conn) error) error {
+func (p *postgresSession) on(ctx context.Context, n *Node, do func(context.Context, *pgx.Conn) error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	deadline := time.Now().Add(answerTime)
+	if later, ok := ctx.Deadline(); ok && later.After(deadline) {
+		deadline = later
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
 	if p.conn == nil || p.conn.IsClosed() {
 		var err error
-		if p.conn, err = pgx.Connect(ctx, postgresURL(n.Addr())+"&connect_timeout=2"); err != nil {
+		if p.conn, err = pgx.Connect(ctx, postgresURL(n.Addr())); err != nil {
 			return fmt.Errorf("connecting to %s: %w", n.name, err)
 		}
 	}
-	return do(p.conn)
+	return do(ctx, p.conn)
 }
 
 func (p *postgresSession) query(ctx context.Context, n *Node, sql string, into ...any) error {
-	return p.on(ctx, n, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, sql).Scan(into...) })
+	return p.on(ctx, n, func(ctx context.Context, conn *pgx.Conn) error { return conn.QueryRow(ctx, sql).Scan(into...) })
 }
 
 func (p *postgresSession) exec(ctx context.Context, n *Node, sql string) error {
-	return p.on(ctx, n, func(conn *pgx.Conn) error {
+	return p.on(ctx, n, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
 		return err
 	})

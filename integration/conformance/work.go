@@ -53,7 +53,12 @@ func openStore(t testing.TB, d driver.Driver, namespace string, ttl time.Duratio
 	t.Helper()
 	store, err := backend.New(d, &backend.Options{Namespace: namespace, TTL: ttl})
 	Must(t, err)
-	t.Cleanup(func() { Must(t, store.Close()) })
+	t.Cleanup(func() {
+		// A store that refuses for load may leave the session to expire.
+		if err := store.Close(); err != nil && !errors.Is(err, driver.ErrOverloaded) {
+			t.Error(err)
+		}
+	})
 	return store
 }
 

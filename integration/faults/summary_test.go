@@ -62,7 +62,7 @@ func (s *summary) add(k kind, o outcome) {
 
 func (s *summary) String() string {
 	var b strings.Builder
-	b.WriteString("| Fault | rounds | violations | meanwhile | store away | election | strict | counter | membership | partition | everything | overlap |\n")
+	b.WriteString("| Fault | rounds | violations | meanwhile | outage | election | strict | counter | membership | partition | everything | overlap |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, k := range kinds {
 		w := s.rows[k.name]
@@ -75,7 +75,7 @@ func (s *summary) String() string {
 	}
 	for _, k := range kinds {
 		if w := s.rows[k.name]; w != nil && len(w.again) > 0 {
-			fmt.Fprintf(&b, "\nThe store was away again after its first write, %s: in %d rounds of %d, for %s s.\n", k.name, len(w.again), w.rounds, spread(w.again))
+			fmt.Fprintf(&b, "\nThe store was unavailable again after its first write, %s: in %d rounds of %d, for %s s.\n", k.name, len(w.again), w.rounds, spread(w.again))
 		}
 	}
 	return b.String()

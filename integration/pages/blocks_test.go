@@ -175,8 +175,8 @@ func TestBlocksCompile(t *testing.T) {
 			}
 		}
 	}
-	if programs != 3 {
-		t.Errorf("README.md has %d programs, want one for each store", programs)
+	if programs != 1 {
+		t.Errorf("README.md has %d programs, want one", programs)
 	}
 	if err := vet(t, all); err != nil {
 		t.Error(err)

@@ -2,10 +2,16 @@ package pages_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,9 +25,9 @@ import (
 // and commands that start it.
 type recipe struct{ prepare, program, start string }
 
-// recipesOf returns the recipes of a page: each begins with commands that make
-// a module.
-func recipesOf(page string) (recipes []recipe) {
+// recipesOf returns the recipes of a page. The first begins with commands that
+// make a module. Each difference behind it gives a further one.
+func recipesOf(page string) (recipes []recipe, err error) {
 	var r recipe
 	for _, b := range fencesOf(page) {
 		switch {
@@ -29,15 +35,78 @@ func recipesOf(page string) (recipes []recipe) {
 			r = recipe{prepare: b.text}
 		case r.prepare != "" && r.program == "" && b.language == "go":
 			r.program = b.text
-		case r.program != "" && b.language == "sh":
+		case r.program != "" && r.start == "" && b.language == "sh":
 			r.start = b.text
 			recipes = append(recipes, r)
-			r = recipe{}
-		default:
-			r = recipe{}
+		case b.language == "diff" && len(recipes) > 0:
+			other, err := recipes[0].changed(b.text)
+			if err != nil {
+				return nil, err
+			}
+			recipes = append(recipes, other)
 		}
 	}
-	return recipes
+	return recipes, nil
+}
+
+// adapter is the call that makes a Store.
+var adapter = regexp.MustCompile(`must\((\w+)\.(?:New|Open)\(.*, nil\)\)`)
+
+// changed returns the recipe with a difference applied: the lines that it takes
+// away are in the program together, and those that it adds come in their place.
+// The imports follow from what the program uses, as an editor writes them.
+func (r recipe) changed(difference string) (recipe, error) {
+	var from, to strings.Builder
+	for line := range strings.Lines(difference) {
+		switch line[0] {
+		case '-':
+			from.WriteString(line[1:])
+		case '+':
+			to.WriteString(line[1:])
+		default:
+			return recipe{}, fmt.Errorf("the line %q of a difference", line)
+		}
+	}
+	if strings.Count(r.program, from.String()) != 1 {
+		return recipe{}, fmt.Errorf("the program does not have, once,\n%s", from.String())
+	}
+	m := adapter.FindStringSubmatch(to.String())
+	if m == nil {
+		return recipe{}, fmt.Errorf("no Store is made in\n%s", to.String())
+	}
+	program, err := imported(strings.Replace(r.program, from.String(), to.String(), 1))
+	return recipe{
+		prepare: strings.Replace(r.prepare, "backend/etcd", "backend/"+m[1], 1),
+		program: program,
+		start:   r.start,
+	}, err
+}
+
+// imported returns a program with the imports that it needs.
+func imported(program string) (string, error) {
+	head, rest, begun := strings.Cut(program, "import (\n")
+	_, body, ended := strings.Cut(rest, "\n)\n")
+	if !begun || !ended {
+		return "", errors.New("the program has no imports")
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "", head+body, 0)
+	if err != nil {
+		return "", err
+	}
+	used := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := s.X.(*ast.Ident); ok && x.Obj == nil && names[x.Name] != "" {
+				used[x.Name] = true
+			}
+		}
+		return true
+	})
+	var out strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(used)) {
+		fmt.Fprintf(&out, "\t%s %q\n", name, names[name])
+	}
+	return head + "import (\n" + out.String() + ")\n" + body, nil
 }
 
 // fence is a block of a page of Markdown.
@@ -65,9 +134,9 @@ func TestReadmeToTheLetter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recipes := recipesOf(string(text))
-	if len(recipes) != 4 {
-		t.Fatalf("README.md has %d recipes, want one for each store", len(recipes))
+	recipes, err := recipesOf(string(text))
+	if err != nil || len(recipes) != 3 {
+		t.Fatalf("README.md has %d recipes, want one for each store (%v)", len(recipes), err)
 	}
 	env := rehearsed(t)
 	for store, c := range map[string]struct {
@@ -78,9 +147,6 @@ func TestReadmeToTheLetter(t *testing.T) {
 		"consul": {"127.0.0.1:8500", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{Nodes: 1}) }},
 		"zookeeper": {"127.0.0.1:2181", func() (*cluster.Cluster, error) {
 			return cluster.StartZooKeeper(cluster.ZooKeeperConfig{Nodes: 1, TickTime: 2 * time.Second})
-		}},
-		"postgres": {"127.0.0.1:5432", func() (*cluster.Cluster, error) {
-			return cluster.StartPostgresCluster(cluster.PostgresConfig{Nodes: 1})
 		}},
 	} {
 		t.Run(store, func(t *testing.T) {
@@ -123,10 +189,20 @@ func TestReadmeToTheLetter(t *testing.T) {
 
 // TestRecipesOf tests the test.
 func TestRecipesOf(t *testing.T) {
-	const page = "# A\n```sh\nls\n```\n```sh\ngo mod init x\ngo get y\n```\nb\n```go\npackage main\n\n```\n\n```sh\ngo run .\n```\n```go\nc\n```\n"
-	want := recipe{"go mod init x\ngo get y\n", "package main\n\n", "go run .\n"}
-	if got := recipesOf(page); len(got) != 1 || got[0] != want {
-		t.Errorf("recipesOf = %+q, want %+q", got, want)
+	const page = "# A\n```sh\nls\n```\n```sh\ngo mod init x\ngo get y/backend/etcd\n```\nb\n```go\npackage main\n\nimport (\n\t\"os\"\n)\n\n" +
+		"func main() {\n\ta := must(etcd.New(os.Args, nil))\n}\n```\n\n```sh\ngo run .\n```\n" +
+		"```diff\n-\ta := must(etcd.New(os.Args, nil))\n+\ta := must(consul.New(nil, nil))\n```\n```go\nc\n```\n"
+	want := []recipe{
+		{"go mod init x\ngo get y/backend/etcd\n", "package main\n\nimport (\n\t\"os\"\n)\n\nfunc main() {\n\ta := must(etcd.New(os.Args, nil))\n}\n", "go run .\n"},
+		{"go mod init x\ngo get y/backend/consul\n", "package main\n\nimport (\n\tconsul \"" + own("backend/consul") + "\"\n)\n\nfunc main() {\n\ta := must(consul.New(nil, nil))\n}\n", "go run .\n"},
+	}
+	if got, err := recipesOf(page); err != nil || !slices.Equal(got, want) {
+		t.Errorf("recipesOf = %+q, %v, want %+q", got, err, want)
+	}
+	for _, bad := range []string{"-no such line\n+a := must(consul.New(nil, nil))\n", " x\n", "-\ta := must(etcd.New(os.Args, nil))\n+x\n"} {
+		if got, err := want[0].changed(bad); err == nil {
+			t.Errorf("%q gave %+q, want an error", bad, got)
+		}
 	}
 }
 

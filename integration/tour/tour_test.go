@@ -15,16 +15,27 @@ import (
 	"github.com/quorate/quorate/integration/harness"
 )
 
-func TestTourConsul(t *testing.T) {
-	run(t, "consul://%s", func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) })
+// urls are those of the stores, without the servers' addresses. The examples test the
+// tour on etcd themselves.
+var urls = map[string]string{
+	"consul":    "consul://%s",
+	"zookeeper": "zookeeper://%s",
+	"postgres":  "postgres://" + harness.PostgresRole + "@%s/postgres?sslmode=disable",
 }
 
-func TestTourZooKeeper(t *testing.T) {
-	run(t, "zookeeper://%s", func() (*cluster.Cluster, error) { return cluster.StartZooKeeper(cluster.ZooKeeperConfig{}) })
+func TestTour(t *testing.T) {
+	for _, name := range harness.Names {
+		if url, ok := urls[name]; ok {
+			t.Run(name, func(t *testing.T) { run(t, url, start[name]) })
+		}
+	}
 }
 
-func TestTourPostgres(t *testing.T) {
-	run(t, "postgres://"+harness.PostgresRole+"@%s/postgres?sslmode=disable", harness.Stores["postgres"].Start)
+// start starts servers as they are by default.
+var start = map[string]func() (*cluster.Cluster, error){
+	"consul":    func() (*cluster.Cluster, error) { return cluster.StartConsul(cluster.ConsulConfig{}) },
+	"zookeeper": func() (*cluster.Cluster, error) { return cluster.StartZooKeeper(cluster.ZooKeeperConfig{}) },
+	"postgres":  harness.Stores["postgres"].Start,
 }
 
 // run takes the tour, which checks itself what it shows. The URL lacks the

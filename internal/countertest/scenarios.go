@@ -175,15 +175,14 @@ func cutAndHealed(t *testing.T, env *drivertest.Env) {
 	}
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for ended := false; !ended; {
+	// The pauses grow: on a slow machine a new connection may take longer than the first.
+	for ended, pause := false, 100*time.Millisecond; !ended; pause += 20 * time.Millisecond {
 		env.Cut(t, p.driver)
 		env.Heal(t, p.driver)
 		select {
 		case <-done:
 			ended = true
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 	q.value(t, 2*callers*adds)

@@ -1,4 +1,5 @@
-// Package pages tests that docs/operations.md says what the code does. It has no
+// Package pages tests that docs/operations.md says what the code does, and holds all
+// pages and the documentation of all packages to the rules for English. It has no
 // code of its own.
 package pages_test
 

@@ -23,7 +23,7 @@ type Scenario struct {
 // Scenarios returns all tests.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{"whoever-leads", whoeverLeads},
+		{"leader-changes", whoeverLeads},
 		{"interrupted-at-most-once", func(t *testing.T, env *drivertest.Env) { interrupted(t, env, false) }},
 		{"interrupted-at-least-once", func(t *testing.T, env *drivertest.Env) { interrupted(t, env, true) }},
 	}

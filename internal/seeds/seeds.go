@@ -4,6 +4,8 @@ package seeds
 import (
 	"flag"
 	"fmt"
+	"log"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -28,6 +30,15 @@ func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	if test, _, _ := strings.Cut(t.Name(), "/"); !strings.HasSuffix(test, "Simulation") {
 		t.Fatalf("the name of %s does not end with Simulation, and make test would not find it", test)
 	}
+	// A Store logs to slog.Default(), and thousands of simulated outages are not
+	// for people to read.
+	before, out, flags := slog.Default(), log.Writer(), log.Flags()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	t.Cleanup(func() {
+		slog.SetDefault(before)
+		log.SetOutput(out) // which SetDefault has replaced
+		log.SetFlags(flags)
+	})
 	simulate = replayable(simulate)
 	if *only != 0 {
 		simulate(t, *only)

@@ -11,12 +11,12 @@ func document(all []bug) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, `# Seeded bugs
 
-Do the tests notice when a guarantee is broken? Each of these %d bugs, most of them known from the field, is put into a
-copy of the tree by `+"`make seeded`"+`, which fails unless the tests named here fail then, and pass without it. This page is
-written by `+"`bin/seeded -docs`"+` from the patches in [tools/seeded/bugs](../tools/seeded/bugs); the guarantees are those of
+Do the tests notice when a guarantee is broken? `+"`make seeded`"+` puts each of these %d bugs, most of them known from the
+field, into a copy of the tree. It fails unless the tests named here fail then, and pass without the bug. This page is
+written by `+"`bin/seeded -docs`"+` from the patches in [tools/seeded/bugs](../tools/seeded/bugs). The guarantees are those of
 [guarantees.md](guarantees.md).
 
-| Bug | What is wrong | Guarantee that it breaks | Caught by |
+| Bug | Effect | Guarantee that it breaks | Caught by |
 | --- | --- | --- | --- |
 `, len(all))
 	cell := strings.NewReplacer("|", "\\|")

@@ -31,7 +31,6 @@ func TestZooKeeperSettings(t *testing.T) {
 		"local-sessions":         localSessions,
 		"session-timeouts":       sessionTimeouts,
 		"snapCount":              snapCount,
-		"leaderServes":           leaderServes,
 		"reconfiguration":        reconfiguration,
 		"balancer":               balancer,
 	} {
@@ -236,31 +235,6 @@ func snapCount(t *testing.T) {
 			w.GoesOn()
 		}
 	})
-}
-
-// leaderServes: the leader takes no connections of clients. The servers get the
-// setting one after the other.
-func leaderServes(t *testing.T) {
-	r := startZooKeeper(t, cluster.ZooKeeperConfig{TickTime: zooTick})
-	w := r.atWork(t, zookeeper.Options{})
-	for _, node := range r.cluster.Nodes() {
-		conformance.Must(t, node.Kill())
-		conformance.Must(t, node.LaunchWrong(func(config string) string { return config + "\nleaderServes=no\n" }))
-		w.GoesOn()
-	}
-	conformance.Eventually(t, "a leader that serves nobody", func(ctx context.Context) error {
-		refusing := 0
-		for _, node := range r.cluster.Nodes() {
-			if _, err := cluster.FourLetterWord(ctx, node, "srvr"); err != nil {
-				refusing++
-			}
-		}
-		if refusing != 1 {
-			return fmt.Errorf("%d servers refuse connections", refusing)
-		}
-		return nil
-	})
-	w.GoesOn()
 }
 
 // reconfiguration takes a server out of a running ensemble.
