@@ -69,6 +69,10 @@ type Generator struct {
 	release func() bool // of the watch over the node's context
 	running sync.WaitGroup
 
+	// above is the latest time that another generator had reserved, as seen by any
+	// attempt to reserve. It belongs to the reservation under way.
+	above int64
+
 	mu        sync.Mutex // guards what follows
 	reserving *reservation
 	closed    bool
@@ -107,6 +111,7 @@ func New(store *backend.Store, name string, node Node, options *Options) (*Gener
 		return nil, fmt.Errorf("ids: %w", err)
 	}
 	g.until.Store(-1)
+	g.above = -1
 	g.life, g.end = context.WithCancelCause(node.Context())
 	g.release = context.AfterFunc(node.Context(), func() { g.last.Store(uint64(ended)) })
 	return g, nil

@@ -133,6 +133,24 @@ func TestNextHolder(t *testing.T) {
 	}
 }
 
+// A new holder whose first reservation was made, and whose reply was lost, starts
+// above the last holder nevertheless.
+func TestFirstReservationInDoubt(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		p, q := start(t, server), start(t, server)
+		g, n := p.generator(t, 3)
+		ids.SetClock(g, year(2*hour))
+		last := next(t, g)
+		server.Delete("quorate/" + n.key)
+		h, _ := q.generator(t, 3)
+		ids.SetClock(h, year(hour))
+		q.faults.Next(faults.Commit, faults.Fault{LoseReply: true})
+		if id := next(t, h); id <= last || id.Time().Before(last.Time().Add(9*time.Second)) {
+			t.Errorf("the next holder begins with %v, the last one had reserved 10 s from %v", id.Time(), last.Time())
+		}
+	})
+}
+
 // Two generators of one node number in one process, a mistake, share no ID.
 func TestTwoOfOneNode(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {

@@ -64,7 +64,8 @@ func (g *Generator) reserved(ctx context.Context) error {
 //
 // If the document names this generator as its holder, all time from what it has
 // reserved up to what the document says is its own, that of a commit in doubt
-// included. Otherwise another generator had it, and this one starts above it.
+// included. Otherwise another generator had it, and this one starts above it, also
+// if it learns only from a later read that its commit was applied.
 func (g *Generator) extend(ctx context.Context) error {
 	for {
 		entry, found, err := g.store.Get(ctx, g.key)
@@ -78,11 +79,10 @@ func (g *Generator) extend(ctx context.Context) error {
 			}
 		}
 		g.follow(g.wall())
-		above := int64(-1) // where another generator's time ends
 		if found && doc.Holder != g.nonce {
-			above = doc.Until
+			g.above = max(g.above, doc.Until)
 		}
-		until := max(max(g.now(), above+1)+g.ahead.Milliseconds(), doc.Until, g.until.Load())
+		until := max(max(g.now(), g.above+1)+g.ahead.Milliseconds(), doc.Until, g.until.Load())
 		if until > maxTime {
 			return fmt.Errorf("%w: %w: time until %d", backend.ErrInvalid, ErrOutOfRange, until)
 		}
@@ -93,7 +93,7 @@ func (g *Generator) extend(ctx context.Context) error {
 		case !result.Applied:
 			continue
 		}
-		g.startAbove(above)
+		g.startAbove(g.above)
 		g.soon.Store(until - g.ahead.Milliseconds()/3)
 		g.until.Store(until)
 		return nil
