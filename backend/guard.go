@@ -11,6 +11,10 @@ import (
 // does the fencing of writes to it. For other systems, send Token along and let
 // them reject lower tokens.
 //
+//	err := store.Put(ctx, "reports/latest", report, lead.Guard())
+//
+// Store.Put and Store.Update write one key under guards, Store.Commit several.
+//
 // A Guard comes from the primitive that granted the ownership, and serves
 // commits of the same Store only. It does no I/O by itself. A commit with the
 // zero Guard is ErrInvalid.

@@ -27,6 +27,13 @@ func (s *Store) TraceOwnership(of Subject, slot int, token uint64) *OwnershipTra
 	return o
 }
 
+// TraceJobRan reports that a job has returned.
+func (s *Store) TraceJobRan(e JobRan) {
+	if f := s.opts.Trace.JobRan; f != nil {
+		f(e)
+	}
+}
+
 // End reports that the ownership has ended, why, and what its body returned,
 // where there was one. Only the first call reports.
 func (o *OwnershipTrace) End(cause, body error) {

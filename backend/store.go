@@ -19,8 +19,8 @@ import (
 // not. All methods may be called concurrently. A method's context bounds that
 // call, and Options.CallTimeout does, whichever is shorter.
 //
-// Users of the primitives need only Close. The other methods are what the
-// primitives are built of.
+// Users of the primitives need Close, and Put, Update and Get for data of their
+// own. The other methods are what the primitives are built of.
 type Store struct {
 	driver driver.Driver
 	opts   Options

@@ -19,7 +19,16 @@ const (
 	KindCounter    Kind = "counter"
 	KindSequence   Kind = "sequence"
 	KindTally      Kind = "tally"
+	KindQuota      Kind = "quota"
+	KindSchedule   Kind = "schedule"
+	KindIDs        Kind = "ids"
 )
+
+// kinds are all of them: Store.Put leaves their keys alone.
+var kinds = []Kind{
+	KindSession, KindElection, KindMutex, KindSemaphore, KindMembership, KindPartition, KindCheckpoint, KindCounter, KindSequence, KindTally,
+	KindQuota, KindSchedule, KindIDs,
+}
 
 // Operation is a step of a primitive, such as "campaign". It is a constant of
 // the program as a Kind is, so it contains no name, key or number.

@@ -39,6 +39,8 @@ type Trace struct {
 	// ago, so no other process can own what it runs. The report is repeated from
 	// time to time.
 	BodyOverran func(BodyOverran)
+	// JobRan: a job of package schedule has returned.
+	JobRan func(JobRan)
 }
 
 // SessionGranted says which session was opened.
@@ -111,6 +113,16 @@ type Ownership struct {
 	// Body is the error that the body returned, nil when it began or if there
 	// was no body.
 	Body error
+}
+
+// JobRan says which job has returned, and with what.
+type JobRan struct {
+	Kind Kind
+	Name string // of the schedule
+	Tick time.Time
+	Term uint64 // of the leader that ran it
+	Took time.Duration
+	Err  error // that the job returned
 }
 
 // BodyOverran says which ownership has a body that does not return.

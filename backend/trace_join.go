@@ -20,6 +20,7 @@ func JoinTraces(traces ...*Trace) *Trace {
 		join(&joined.OwnershipBegan, t.OwnershipBegan)
 		join(&joined.OwnershipEnded, t.OwnershipEnded)
 		join(&joined.BodyOverran, t.BodyOverran)
+		join(&joined.JobRan, t.JobRan)
 	}
 	return joined
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // ErrOutOfRange: the result would lie outside the bounds of the counter, or of
@@ -31,7 +32,7 @@ type Options struct {
 type Counter struct {
 	store    *backend.Store
 	label    backend.Subject // names the counter in errors, the log and the trace
-	key      string
+	place    *removable.Document
 	writer   string // no other Counter, here or elsewhere, has it
 	min, max int64
 	limit    int // entries in the document
@@ -58,11 +59,11 @@ type Counter struct {
 // New returns a Counter. It does no I/O. Arguments that make no sense are
 // backend.ErrInvalid; name may be any text of 1 to 100 bytes, see backend.Path.
 func New(store *backend.Store, name string, options *Options) (*Counter, error) {
-	key, err := backend.Path(backend.KindCounter, name, "value")
+	dir, err := backend.Path(backend.KindCounter, name)
 	if err != nil {
 		return nil, fmt.Errorf("counter: %w", err)
 	}
-	c, err := newCounter(store, backend.Subject{Kind: backend.KindCounter, Name: name}, key)
+	c, err := newCounter(store, backend.Subject{Kind: backend.KindCounter, Name: name}, dir, "value")
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +79,14 @@ func New(store *backend.Store, name string, options *Options) (*Counter, error) 
 	return c, nil
 }
 
-func newCounter(store *backend.Store, label backend.Subject, key string) (*Counter, error) {
+// newCounter returns a Counter whose document has that name in dir.
+func newCounter(store *backend.Store, label backend.Subject, dir, document string) (*Counter, error) {
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", label, backend.ErrInvalid)
 	}
 	writer := rand.Text()
 	return &Counter{
-		store: store, label: label, key: key, writer: writer, turns: turns{writer: writer},
+		store: store, label: label, place: removable.New(store, label.Kind, dir, document), writer: writer, turns: turns{writer: writer},
 		min: math.MinInt64, max: math.MaxInt64, limit: maxEntries, seq: 1,
 	}, nil
 }
@@ -136,15 +138,48 @@ func (c *Counter) CompareAndSet(ctx context.Context, old, next int64) (swapped b
 // error is backend.ErrUnavailable. Other errors: backend.ErrDenied, ErrFormat,
 // ErrClosed.
 func (c *Counter) Value(ctx context.Context) (int64, error) {
-	entry, found, err := c.store.Get(ctx, c.key)
+	look, err := c.place.Look(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", c.label, err)
 	}
-	b, err := baseOf(entry, found)
+	b, err := baseOf(look)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", c.label, err)
 	}
 	return b.Value, nil
+}
+
+// Delete deletes the counter from the store. If somebody adds to it later it
+// begins at zero again. Processes may use the counter meanwhile:
+//
+//   - An Add that was acknowledged before Delete was called is deleted.
+//   - An Add that is under way is part of the counter that is deleted, or of the
+//     one that begins at zero. If a reply to it is lost as well, the error is
+//     backend.ErrIndeterminate. That can also meet the first Add of a process that
+//     did not know of the deletion.
+//   - An Add that was given up, with backend.ErrIndeterminate, before Delete was
+//     called is never applied to the new counter.
+//
+// It waits as long as it takes, through outages of the store, until ctx ends. A
+// deletion that was given up may be made later: it then deletes the counter that
+// was there at the call, and no later one. Other errors: backend.ErrDenied,
+// ErrFormat, ErrClosed.
+//
+// One key stays for all counters of a namespace, however many are deleted. On
+// ZooKeeper an empty node stays for each name.
+func (c *Counter) Delete(ctx context.Context) error {
+	return deleteDocument(ctx, c.store, c.label, c.place, nil)
+}
+
+func deleteDocument(ctx context.Context, store *backend.Store, label backend.Subject, place *removable.Document, highest func(backend.Entry) (uint64, error)) error {
+	target := ""
+	err := store.Retry(ctx, label, "delete", func(ctx context.Context) error {
+		return place.Delete(ctx, &target, highest)
+	})
+	if err != nil {
+		return fmt.Errorf("%s: delete: %w", label, err)
+	}
+	return nil
 }
 
 // do queues an operation and waits for its outcome.

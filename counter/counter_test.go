@@ -310,10 +310,10 @@ func TestDocumentIsBounded(t *testing.T) {
 			start(t, server, nil).add(t, math.MaxInt64/1000, (i+1)*(math.MaxInt64/1000))
 		}
 		entries := server.Entries()
-		if len(entries) != 1 || entries[0].Key != "quorate/counter/c/value" {
-			t.Fatalf("keys %v, want one", entries)
+		if len(entries) != 2 || entries[0].Key != "quorate/counter/%floor" || entries[1].Key != "quorate/counter/c/value~0" {
+			t.Fatalf("keys %v, want the floor and one", entries)
 		}
-		value := string(entries[0].Value)
+		value := string(entries[1].Value)
 		if n := strings.Count(value, "writer"); n != counter.MaxEntries {
 			t.Errorf("%d entries, want %d", n, counter.MaxEntries)
 		}

@@ -42,8 +42,8 @@
 //
 // Do not repeat an Add after backend.ErrIndeterminate.
 //
-// Do not delete a counter's document while a process counts. On some stores a
-// commit from before can then overwrite later counts.
+// Do not delete a counter's document by hand while a process counts. On some
+// stores a commit from before can then overwrite later counts. Call Delete.
 //
 // Close a Tally before its Store, or the last sums are lost.
 //
@@ -71,6 +71,8 @@
 //	session lost                no effect: no counter uses the session
 //	store restored or wiped     counts since the backup are lost; counting
 //	                            continues from the backup
+//	Delete while processes add  an Add that was given up before is never applied
+//	                            to the counter that begins anew
 //	document deleted by hand    see the mistakes above
 //	64 other writers between a  backend.ErrIndeterminate, although the context
 //	lost reply and a read       has not ended

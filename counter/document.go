@@ -5,6 +5,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/document"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // format is the number of the formats of all documents below.
@@ -67,18 +68,19 @@ func (d *counterDocument) with(e entry, limit int) counterDocument {
 // of a counter that nobody has written.
 type base struct {
 	counterDocument
+	look    removable.Look // where it is, or what its creation depends on
 	version backend.Version
 }
 
 func (b *base) exists() bool { return !b.version.IsZero() }
 
-// baseOf returns what was read of a counter's key.
-func baseOf(e backend.Entry, found bool) (base, error) {
-	if !found {
-		return base{}, nil
+// baseOf returns what was read of a counter.
+func baseOf(look removable.Look) (base, error) {
+	if !look.Found {
+		return base{look: look}, nil
 	}
-	b := base{version: e.Version}
-	return b, decode(e, &b.counterDocument)
+	b := base{look: look, version: look.Entry.Version}
+	return b, decode(look.Entry, &b.counterDocument)
 }
 
 // sequenceDocument is the value of a sequence's one key: the highest number

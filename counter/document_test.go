@@ -5,7 +5,12 @@ import (
 	"testing"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/removable"
 )
+
+func lookAt(text string) removable.Look {
+	return removable.Look{Key: "k", Entry: backend.Entry{Key: "k", Value: []byte(text)}, Found: true}
+}
 
 // The documents as they are stored: no version may change them without another
 // format.
@@ -16,7 +21,7 @@ func TestGoldenDocuments(t *testing.T) {
 	if got := string(encode(&doc)); got != text {
 		t.Errorf("a counter is %s", got)
 	}
-	if read, err := baseOf(backend.Entry{Key: "k", Value: []byte(text)}, true); err != nil || !reflect.DeepEqual(read.counterDocument, doc) {
+	if read, err := baseOf(lookAt(text)); err != nil || !reflect.DeepEqual(read.counterDocument, doc) {
 		t.Errorf("a counter is read as %+v, %v", read, err)
 	}
 	doc.Turn, doc.Recent[1].Again = turn{Pace: 2500, Left: 3, Open: true}, true
@@ -24,7 +29,7 @@ func TestGoldenDocuments(t *testing.T) {
 	if got := string(encode(&doc)); got != turned {
 		t.Errorf("a counter with turns is %s", got)
 	}
-	if read, err := baseOf(backend.Entry{Key: "k", Value: []byte(turned)}, true); err != nil || !reflect.DeepEqual(read.counterDocument, doc) {
+	if read, err := baseOf(lookAt(turned)); err != nil || !reflect.DeepEqual(read.counterDocument, doc) {
 		t.Errorf("a counter with turns is read as %+v, %v", read, err)
 	}
 	const reserved = `{"format":1,"reserved":1000}`

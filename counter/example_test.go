@@ -112,6 +112,33 @@ func ExampleCounter_CompareAndSet() {
 	// 1 <nil>
 }
 
+// A counter that is not needed any more leaves no key behind.
+func ExampleCounter_Delete() {
+	ctx := context.Background()
+	store, err := memory.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	visits, err := counter.New(store, "visits/customer-7", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		n, err := visits.Add(ctx, 1)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("visit", n)
+		if err := visits.Delete(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// visit 1
+	// visit 1
+}
+
 func ExampleSequence() {
 	ctx := context.Background()
 	store, err := memory.New(nil)

@@ -47,7 +47,7 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 			if known {
 				p.add(t, 1, 1)
 			}
-			q.put(t, "counter/c/value")
+			q.put(t, "counter/c/value~0")
 			for range 2 {
 				if _, err := p.Add(t.Context(), 1); !errors.Is(err, backend.ErrFormat) || errors.Is(err, backend.ErrIndeterminate) {
 					t.Errorf("Add: %v, want ErrFormat and no doubt", err)
@@ -59,7 +59,7 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 			if _, err := p.Value(t.Context()); !errors.Is(err, backend.ErrFormat) {
 				t.Errorf("Value: %v, want ErrFormat", err)
 			}
-			p.stands(t, "counter/c/value")
+			p.stands(t, "counter/c/value~0")
 		})
 	}
 }
@@ -67,13 +67,13 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 func TestSequenceUnknownFormat(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		p := start(t, server, nil)
-		p.put(t, "sequence/s/value")
+		p.put(t, "sequence/s/value~0")
 		for range 2 {
 			if _, err := p.sequence(t, nil).Next(t.Context()); !errors.Is(err, backend.ErrFormat) {
 				t.Errorf("Next: %v, want ErrFormat", err)
 			}
 		}
-		p.stands(t, "sequence/s/value")
+		p.stands(t, "sequence/s/value~0")
 	})
 }
 
@@ -83,7 +83,7 @@ func TestTallyUnknownFormat(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		p := start(t, server, nil)
 		tally := p.tally(t, &counter.TallyOptions{Shards: 1})
-		p.put(t, "tally/t/shards/0")
+		p.put(t, "tally/t/shards/0~0")
 		tally.Add(5)
 		time.Sleep(time.Minute)
 		if err := tally.Flush(t.Context()); !errors.Is(err, backend.ErrFormat) || errors.Is(err, backend.ErrIndeterminate) {
@@ -92,15 +92,15 @@ func TestTallyUnknownFormat(t *testing.T) {
 		if n, err := tally.Total(t.Context()); !errors.Is(err, backend.ErrFormat) {
 			t.Errorf("Total: %d, %v, want ErrFormat", n, err)
 		}
-		p.stands(t, "tally/t/shards/0")
-		ops := []backend.Op{driver.Delete("tally/t/shards/0", backend.Version{})}
+		p.stands(t, "tally/t/shards/0~0")
+		ops := []backend.Op{driver.Delete("tally/t/shards/0~0", backend.Version{})}
 		if _, err := p.store.Commit(t.Context(), backend.Txn{Ops: ops}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
 		total(t, tally, 5)
 
-		p.put(t, "tally/u/shards/0")
+		p.put(t, "tally/u/shards/0~0")
 		closing, err := counter.NewTally(p.store, "u", &counter.TallyOptions{Shards: 1})
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // A Sequence reserves between firstBlock and SequenceOptions.MaxBlock numbers at
@@ -42,7 +42,7 @@ type SequenceOptions struct {
 type Sequence struct {
 	store *backend.Store
 	label backend.Subject
-	key   string
+	place *removable.Document
 	max   uint64
 
 	current atomic.Pointer[block]
@@ -74,11 +74,12 @@ type reservation struct {
 // NewSequence returns a Sequence. It does no I/O. Arguments that make no sense
 // are backend.ErrInvalid; name may be any text of 1 to 100 bytes.
 func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*Sequence, error) {
-	key, err := backend.Path(backend.KindSequence, name, "value")
+	dir, err := backend.Path(backend.KindSequence, name)
 	if err != nil {
 		return nil, fmt.Errorf("sequence: %w", err)
 	}
-	s := &Sequence{store: store, label: backend.Subject{Kind: backend.KindSequence, Name: name}, key: key, max: defaultMaxBlock}
+	s := &Sequence{store: store, label: backend.Subject{Kind: backend.KindSequence, Name: name}, max: defaultMaxBlock}
+	s.place = removable.New(store, backend.KindSequence, dir, "value")
 	if store == nil {
 		return nil, fmt.Errorf("%s: %w: the store is nil", s.label, backend.ErrInvalid)
 	}
@@ -100,7 +101,8 @@ func NewSequence(store *backend.Store, name string, options *SequenceOptions) (*
 // Next returns a number that no other call gets, in this process or another.
 // Within a process numbers grow: a call that begins after another has returned
 // gets a higher one. Across processes they are not in order, and there are
-// gaps. The first number is 1, or the one after SequenceOptions.MinNumber.
+// gaps. The first number is 1, or the one after SequenceOptions.MinNumber, or
+// after all numbers of the sequences of the namespace that were deleted.
 //
 // Numbers are reserved in blocks, ahead and in the background, so that most
 // calls take no longer than an atomic addition, and do not look at ctx. Where
@@ -122,6 +124,20 @@ func (s *Sequence) Next(ctx context.Context) (uint64, error) {
 			return 0, fmt.Errorf("%s: %w", s.label, err)
 		}
 	}
+}
+
+// Delete deletes the sequence from the store. Numbers do not come again: those
+// that processes have reserved stay theirs, and a sequence of any name in the
+// namespace that begins later starts above all of them. Processes may draw numbers
+// meanwhile; the next reservation makes the sequence anew.
+//
+// It waits as Counter.Delete does, has the same errors, and leaves as much behind.
+func (s *Sequence) Delete(ctx context.Context) error {
+	return deleteDocument(ctx, s.store, s.label, s.place, func(e backend.Entry) (uint64, error) {
+		var doc sequenceDocument
+		err := decode(e, &doc)
+		return doc.Reserved, err
+	})
 }
 
 // Close stops reserving. Numbers that were reserved and not handed out are
@@ -223,37 +239,38 @@ func (s *Sequence) reserve() *reservation {
 // outcome is not used, whatever became of it: the error is
 // backend.ErrIndeterminate, and the next attempt takes others.
 func (s *Sequence) take(ctx context.Context, size uint64) (uint64, error) {
-	entry, found, err := s.store.Get(ctx, s.key)
+	look, err := s.place.Look(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for {
 		var doc sequenceDocument
-		if found {
-			if err := decode(entry, &doc); err != nil {
+		if look.Found {
+			if err := decode(look.Entry, &doc); err != nil {
 				return 0, err
 			}
 		}
-		// After a restore the store may know less than this process does.
-		highest := s.remember(doc.Reserved)
+		// After a restore the store may know less than this process does. A sequence
+		// that begins starts above every one that was deleted.
+		highest := s.remember(max(doc.Reserved, look.Floor.Highest))
 		if highest > math.MaxUint64-size {
 			return 0, fmt.Errorf("%w: the numbers are used up", ErrOutOfRange)
 		}
 		doc.Reserved = highest + size
-		op := driver.Create(s.key, encode(doc))
-		if found {
-			op = driver.Put(s.key, op.Value, entry.Version)
-		}
-		result, err := s.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}})
+		result, err := s.store.Commit(ctx, look.Write(encode(doc), look.Entry.Version))
 		switch {
 		case err != nil:
 			return 0, err
 		case result.Applied:
 			return s.remember(doc.Reserved), nil
-		case result.Current == nil:
-			return 0, fmt.Errorf("%w: the present document could not be read", backend.ErrUnavailable)
 		}
-		entry, found = result.Current[s.key]
+		if entry, found := result.Current[look.Key]; found {
+			look = removable.Look{Key: look.Key, Entry: entry, Found: true}
+			continue
+		}
+		if look, err = s.place.Look(ctx); err != nil { // deleted, or the floor was raised
+			return 0, err
+		}
 	}
 }
 

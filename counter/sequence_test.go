@@ -247,7 +247,7 @@ func TestSequenceIsUsedUp(t *testing.T) {
 	bubble(t, func(t *testing.T, server *memory.Server) {
 		p := start(t, server, nil)
 		doc := fmt.Appendf(nil, `{"format":1,"reserved":%d}`, uint64(math.MaxUint64-16))
-		if _, err := p.store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{driver.Create("sequence/s/value", doc)}}); err != nil {
+		if _, err := p.store.Commit(t.Context(), backend.Txn{Ops: []backend.Op{driver.Create("sequence/s/value~0", doc)}}); err != nil {
 			t.Fatal(err)
 		}
 		s := p.sequence(t, nil)

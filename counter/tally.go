@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 const (
@@ -87,7 +90,7 @@ func NewTally(store *backend.Store, name string, options *TallyOptions) (*Tally,
 	case opts.Shards < 0 || opts.Shards > maxShards:
 		return nil, fmt.Errorf("%s: %w: Options.Shards is %d, 1 to %d are allowed", t.label, backend.ErrInvalid, opts.Shards, maxShards)
 	}
-	t.shard, err = newCounter(store, t.label, fmt.Sprintf("%s/%d", t.dir, rand.IntN(opts.Shards)))
+	t.shard, err = newCounter(store, t.label, t.dir, strconv.Itoa(rand.IntN(opts.Shards)))
 	if err != nil {
 		return nil, err
 	}
@@ -198,6 +201,25 @@ func (t *Tally) Flush(ctx context.Context) error {
 		}
 		// It had begun before: what was added since may not be in it.
 	}
+}
+
+// Delete deletes the tally from the store, shard after shard. Processes may add
+// meanwhile: what is flushed later begins at zero. A flush to which a reply was
+// lost when its shard was deleted is given up, with backend.ErrIndeterminate.
+//
+// It waits as Counter.Delete does, has the same errors, and leaves as much behind.
+func (t *Tally) Delete(ctx context.Context) error {
+	read, err := t.store.Read(ctx, backend.Dir(t.dir))
+	if err != nil {
+		return fmt.Errorf("%s: delete: %w", t.label, err)
+	}
+	for _, shard := range read[0] {
+		name, _, _ := strings.Cut(strings.TrimPrefix(shard.Key, t.dir+"/"), "~")
+		if err := deleteDocument(ctx, t.store, t.label, removable.New(t.store, t.label.Kind, t.dir, name), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // closeTimeout bounds the flush of a Close.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // maxTotalReads bounds how often Total reads shards that do not stand still.
@@ -67,7 +68,7 @@ func same(a, b []backend.Entry) bool {
 func (t *Tally) add(shards []backend.Entry) (int64, error) {
 	sum := new(big.Int)
 	for _, e := range shards {
-		b, err := baseOf(e, true)
+		b, err := baseOf(removable.Look{Key: e.Key, Entry: e, Found: true})
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", t.label, err)
 		}

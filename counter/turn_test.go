@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // The member whose last commit is the oldest has the next turn.
@@ -64,7 +65,7 @@ func TestPause(t *testing.T) {
 	} {
 		now := time.Now()
 		version := backend.Version{Number: 7}
-		doc := &base{counterDocument{Turn: test.turn, Recent: ring}, version}
+		doc := &base{counterDocument{Turn: test.turn, Recent: ring}, removable.Look{Key: "k"}, version}
 		doc.Turn.Pace = ms.Microseconds()
 		u := turns{writer: test.writer, seen: version, seenAt: now.Add(-test.still), since: now}
 		wait := u.pause(doc, now, false)

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
+	"github.com/quorate/quorate/internal/removable"
 )
 
 // errUnknown: the document does not say any more whether a commit was applied.
@@ -164,12 +164,10 @@ func (c *Counter) evaluate(now bool) (value int64, send bool) {
 func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err error) {
 	c.sent = c.base.with(entry{Writer: c.writer, Seq: c.seq, Result: value}, c.limit)
 	c.turns.mark(&c.sent)
-	op := driver.Create(c.key, encode(&c.sent))
-	if c.base.exists() {
-		op = driver.Put(c.key, op.Value, c.base.version)
-	}
+	look := c.base.look
+	txn := look.Write(encode(&c.sent), c.base.version)
 	start := time.Now()
-	result, err := c.store.Commit(ctx, backend.Txn{Ops: []backend.Op{op}})
+	result, err := c.store.Commit(ctx, txn)
 	c.land(err)
 	switch {
 	case errors.Is(err, backend.ErrIndeterminate):
@@ -178,7 +176,7 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 	case err != nil:
 		return false, err // not applied, by this commit at least
 	case result.Applied:
-		c.base = base{c.sent, result.Versions[0]}
+		c.base = base{c.sent, look, result.Versions[0]}
 		c.turns.applied(start, time.Now(), &c.base)
 		c.finish(nil)
 		return true, nil
@@ -189,12 +187,12 @@ func (c *Counter) commit(ctx context.Context, value int64) (ended bool, err erro
 	// Refused, and never in doubt: surely not applied, whatever the document
 	// says. The document that came with the refusal is the next base.
 	c.known = false
-	if result.Current == nil {
+	entry, found := result.Current[look.Key]
+	if !found { // it was deleted, or the floor was raised, or could not be read
 		c.turns.refused(start, time.Now(), nil)
 		return false, nil
 	}
-	entry, found := result.Current[c.key]
-	if c.base, err = baseOf(entry, found); err != nil {
+	if c.base, err = baseOf(removable.Look{Key: look.Key, Entry: entry, Found: true}); err != nil {
 		return false, err
 	}
 	c.known = true
@@ -218,11 +216,11 @@ func (c *Counter) land(err error) {
 // the commit in doubt may yet land. But then what is sent next is the very
 // same on the very same condition, and only one of the two can land.
 func (c *Counter) look(ctx context.Context) (ended bool, err error) {
-	entry, found, err := c.store.Get(ctx, c.key)
+	seen, err := c.place.Look(ctx)
 	if err != nil {
 		return false, err
 	}
-	now, err := baseOf(entry, found)
+	now, err := baseOf(seen)
 	if err != nil {
 		return false, err
 	}
@@ -260,6 +258,8 @@ func decide(before, now *base, writer string, seq uint64) (entry, fate) {
 	switch {
 	case found && own.Seq == seq:
 		return own, applied
+	case before.look.Key != now.look.Key:
+		return own, unknown // deleted since
 	case before.exists() && !now.exists():
 		return own, unknown // deleted by hand, or restored to before it was there
 	case found && own.Seq < seq:

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/election"
 )
@@ -76,12 +75,9 @@ func ExampleLeadership_Guard() {
 		}
 		return lead
 	}
-	balance := func(value string) backend.Txn {
-		return backend.Txn{Ops: []driver.Op{driver.Create("balance/"+value, nil)}}
-	}
 	first := campaign(old)
 	defer func() { _ = first.Resign(ctx) }() // says that its work has stopped
-	_, err = old.Commit(ctx, balance("100"), first.Guard())
+	err = old.Put(ctx, "balances/7", []byte("100"), first.Guard())
 	fmt.Println("the leader writes:", err)
 
 	connection.Cut() // the network fails, and the store gives up on the leader
@@ -90,9 +86,9 @@ func ExampleLeadership_Guard() {
 	fmt.Println("the next term is higher:", second.Term() > first.Term())
 
 	connection.Heal()
-	_, err = old.Commit(ctx, balance("200"), first.Guard())
+	err = old.Put(ctx, "balances/7", []byte("200"), first.Guard())
 	fmt.Println("the old leader is fenced:", errors.Is(err, backend.ErrFenced))
-	_, err = next.Commit(ctx, balance("300"), second.Guard())
+	err = next.Put(ctx, "balances/7", []byte("300"), second.Guard())
 	fmt.Println("the new one writes:", err)
 	// Output:
 	// the leader writes: <nil>

@@ -56,9 +56,9 @@ func (c *Checkpoint[T]) subject() backend.Subject {
 	return backend.Subject{Kind: backend.KindCheckpoint, Name: c.name}
 }
 
-// Claim takes the checkpoint over and returns the value saved last; the zero
-// value of T if none ever was. From then on the store refuses every save of an
-// earlier claimant, also one that is still under way. The guards, of an office
+// Claim takes the checkpoint over and returns the value saved last. If none ever
+// was, found is false and value is the zero value of T. From then on the store
+// refuses every save of an earlier claimant, also one that is still under way. The guards, of an office
 // or a slot, are a condition of this claim and of each save under it; there may
 // be none.
 //
@@ -68,20 +68,20 @@ func (c *Checkpoint[T]) subject() backend.Subject {
 // Other errors: backend.ErrFenced if the ownership of a guard is over;
 // ErrFormat if the stored value cannot be read, and then nothing was claimed;
 // ErrDenied, ErrInvalid, ErrClosed.
-func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (T, error) {
+func (c *Checkpoint[T]) Claim(ctx context.Context, guards ...backend.Guard) (value T, found bool, err error) {
 	var none T
 	if err := c.enter(ctx); err != nil {
-		return none, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
+		return none, false, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
 	}
 	defer c.leave()
 	c.held = nil
-	value, held, err := c.claim(ctx, guards)
+	value, found, held, err := c.claim(ctx, guards)
 	if err != nil {
-		return none, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
+		return none, false, fmt.Errorf("checkpoint %q: claim: %w", c.name, err)
 	}
 	c.held = held
 	c.store.Logger().Info("claimed", "checkpoint", c.name)
-	return value, nil
+	return value, found, nil
 }
 
 // Save stores a value and returns nil once that is known. The error is

@@ -44,7 +44,7 @@ func newWorker(t *testing.T, server *memory.Server) *worker {
 
 func (w *worker) claims(want int) {
 	w.t.Helper()
-	if got, err := w.Claim(w.t.Context()); err != nil || got != want {
+	if got, _, err := w.Claim(w.t.Context()); err != nil || got != want {
 		w.t.Errorf("Claim = %d, %v, want %d", got, err, want)
 	}
 }
@@ -155,7 +155,7 @@ func TestALateClaimFencesNobodyAfterIt(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		a.faults.Next(faults.Read, faults.Fault{}) // the claim's read
 		a.faults.Next(faults.Read, faults.Fault{Delay: time.Hour})
-		if _, err := a.Claim(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := a.Claim(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Claim = %v", err)
 		}
 		cancel()
@@ -230,7 +230,7 @@ func TestTheGuardIsACondition(t *testing.T) {
 			return w.store.NewGuard(7, []backend.Entry{entry}, func(map[string]backend.Entry) bool { return true })
 		}
 		guard := office(a, "1")
-		if _, err := a.Claim(t.Context(), guard); err != nil {
+		if _, _, err := a.Claim(t.Context(), guard); err != nil {
 			t.Fatal(err)
 		}
 		a.saves(1)
@@ -238,13 +238,13 @@ func TestTheGuardIsACondition(t *testing.T) {
 		if err := a.Save(t.Context(), 2); !errors.Is(err, backend.ErrFenced) {
 			t.Errorf("Save without its guard = %v", err)
 		}
-		if _, err := a.Claim(t.Context(), guard); !errors.Is(err, backend.ErrFenced) {
+		if _, _, err := a.Claim(t.Context(), guard); !errors.Is(err, backend.ErrFenced) {
 			t.Errorf("Claim without its guard = %v", err)
 		}
-		if _, err := b.Claim(t.Context(), backend.Guard{}); !errors.Is(err, backend.ErrInvalid) {
+		if _, _, err := b.Claim(t.Context(), backend.Guard{}); !errors.Is(err, backend.ErrInvalid) {
 			t.Errorf("Claim with a zero guard = %v", err)
 		}
-		if _, err := b.Claim(t.Context(), office(b, "2"), office(b, "3")); err != nil {
+		if _, _, err := b.Claim(t.Context(), office(b, "2"), office(b, "3")); err != nil {
 			t.Errorf("Claim with two guards = %v", err)
 		}
 		b.saves(3)
@@ -311,7 +311,7 @@ func TestCheckpointMethodsGoOneAtATime(t *testing.T) {
 		if err := a.Save(ctx, 2); !errors.Is(err, errWork) {
 			t.Errorf("Save with a context that has ended = %v", err)
 		}
-		if _, err := a.Claim(ctx); !errors.Is(err, errWork) {
+		if _, _, err := a.Claim(ctx); !errors.Is(err, errWork) {
 			t.Errorf("Claim with a context that has ended = %v", err)
 		}
 		<-done
@@ -352,24 +352,24 @@ func TestCodecs(t *testing.T) {
 		if typed.Name() != "a/b" {
 			t.Errorf("Name = %q", typed.Name())
 		}
-		if v, err := typed.Claim(t.Context()); err != nil || v != nil {
+		if v, _, err := typed.Claim(t.Context()); err != nil || v != nil {
 			t.Errorf("Claim of nothing = %v, %v", v, err)
 		}
 		want := order{Next: 7, Since: time.Now().UTC(), Note: `<"ü">`}
 		if err := typed.Save(t.Context(), &want); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := typed.Claim(t.Context()); err != nil || *v != want {
+		if v, _, err := typed.Claim(t.Context()); err != nil || *v != want {
 			t.Errorf("Claim = %+v, %v", v, err)
 		}
-		if v, err := raw.Claim(t.Context()); err != nil || v != "" {
+		if v, _, err := raw.Claim(t.Context()); err != nil || v != "" {
 			t.Errorf("Claim of nothing = %q, %v", v, err)
 		}
 		for _, s := range []string{"", "\x00\xff"} {
 			if err := raw.Save(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
-			if v, err := raw.Claim(t.Context()); err != nil || v != "<"+s+">" {
+			if v, _, err := raw.Claim(t.Context()); err != nil || v != "<"+s+">" {
 				t.Errorf("Claim = %q, %v", v, err)
 			}
 		}
@@ -384,7 +384,7 @@ func TestCodecs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := other.Claim(t.Context()); !errors.Is(err, backend.ErrFormat) {
+		if _, _, err := other.Claim(t.Context()); !errors.Is(err, backend.ErrFormat) {
 			t.Errorf("Claim as another type = %v, want ErrFormat", err)
 		}
 		if err := raw.Save(t.Context(), "still"); err != nil {
@@ -404,7 +404,7 @@ func TestSizes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Claim(t.Context()); err != nil {
+		if _, _, err := c.Claim(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		fits := strings.Repeat("x", 247<<10)
@@ -415,7 +415,7 @@ func TestSizes(t *testing.T) {
 		if !errors.Is(err, backend.ErrTooLarge) || !strings.Contains(err.Error(), "at most 253952 are allowed") {
 			t.Errorf("Save of 248 KiB = %v, want ErrTooLarge with the numbers", err)
 		}
-		if v, err := c.Claim(t.Context()); err != nil || v != fits {
+		if v, _, err := c.Claim(t.Context()); err != nil || v != fits {
 			t.Errorf("Claim = %d bytes, %v", len(v), err)
 		}
 		if err := c.Save(t.Context(), "small"); err != nil {

@@ -108,7 +108,7 @@ func ExampleCheckpoint() {
 			log.Fatal(err)
 		}
 		// In an election: checkpoint.Claim(ctx, lead.Guard()).
-		next, err := checkpoint.Claim(ctx)
+		next, _, err := checkpoint.Claim(ctx)
 		if err != nil {
 			log.Fatal(err)
 		}

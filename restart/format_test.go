@@ -24,7 +24,7 @@ func TestUnknownFormatIsRefused(t *testing.T) {
 		if result, err := b.store.Commit(t.Context(), backend.Txn{Ops: ops}); err != nil || !result.Applied {
 			t.Fatalf("%v, %v", result.Applied, err)
 		}
-		if _, err := b.Claim(t.Context()); !errors.Is(err, backend.ErrFormat) {
+		if _, _, err := b.Claim(t.Context()); !errors.Is(err, backend.ErrFormat) {
 			t.Errorf("Claim = %v, want ErrFormat", err)
 		}
 		for range 2 {

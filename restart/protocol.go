@@ -44,7 +44,7 @@ func (c *Checkpoint[T]) read(ctx context.Context) (s stored, err error) {
 // An attempt in doubt is settled by reading; if it has not landed, the next has
 // a token of its own. So a token never stands for two attempts, one of which
 // was undone by a restore of the store.
-func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (value T, held *claim, err error) {
+func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (value T, found bool, held *claim, err error) {
 	token := "" // of the last attempt
 	err = c.store.Retry(ctx, c.subject(), "claim", func(ctx context.Context) error {
 		for {
@@ -56,6 +56,7 @@ func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (valu
 			if value, err = c.opts.decode(s.Value); err != nil {
 				return fmt.Errorf("%s: %w", c.key, err)
 			}
+			found = len(s.Value) > 0
 			if token != "" && s.Token == token {
 				held = &claim{token: token, version: s.version, guards: guards}
 				return nil
@@ -79,7 +80,7 @@ func (c *Checkpoint[T]) claim(ctx context.Context, guards []backend.Guard) (valu
 			}
 		}
 	})
-	return value, held, err
+	return value, found, held, err
 }
 
 var errOther = errors.New("another claim stands")

@@ -128,7 +128,7 @@ func (s *simulation) own(ctx context.Context, p *simProcess, c *restart.Checkpoi
 	claiming, cancel := s.patience(ctx, random)
 	defer cancel()
 	s.history.begin(owner, "")
-	value, err := c.Claim(claiming, guards...)
+	value, _, err := c.Claim(claiming, guards...)
 	s.history.claimed(owner, value, err)
 	if err != nil {
 		return
@@ -221,7 +221,7 @@ func (s *simulation) end() {
 		s.t.Fatal(err)
 	}
 	s.history.begin("last", "")
-	value, err := c.Claim(s.t.Context())
+	value, _, err := c.Claim(s.t.Context())
 	s.history.claimed("last", value, err)
 	if err != nil {
 		s.t.Errorf("Claim in peace: %v", err)

@@ -83,7 +83,7 @@ func (q *queue) work(ctx context.Context, slot *partition.Slot) error {
 		return err
 	}
 	// The guard makes each save a write of the slot's owner, or none.
-	next, err := done.Claim(ctx, slot.Guard())
+	next, _, err := done.Claim(ctx, slot.Guard())
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (s *service) work(ctx context.Context) error {
 		return restart.Permanent(err)
 	}
 	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
-		item, err := progress.Claim(ctx, lead.Guard())
+		item, _, err := progress.Claim(ctx, lead.Guard())
 		if err != nil {
 			return err
 		}

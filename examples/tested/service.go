@@ -44,7 +44,7 @@ func (b *Biller) Run(ctx context.Context) error {
 }
 
 func (b *Biller) bill(ctx context.Context, lead *election.Leadership, progress *restart.Checkpoint[int]) error {
-	invoice, err := progress.Claim(ctx, lead.Guard())
+	invoice, _, err := progress.Claim(ctx, lead.Guard())
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (j *job) lead(ctx context.Context) error {
 	}
 	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
 		j.report(event{Kind: leading, Term: lead.Term(), At: time.Now().UnixNano()})
-		item, err := progress.Claim(ctx, lead.Guard())
+		item, _, err := progress.Claim(ctx, lead.Guard())
 		if err == nil {
 			j.report(event{Kind: resumed, Term: lead.Term(), N: item})
 			item, err = j.items(ctx, lead, progress, item)

@@ -57,7 +57,7 @@ func (s *stage) verifyItems(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := progress.Claim(ctx)
+	done, _, err := progress.Claim(ctx)
 	if err != nil {
 		return err
 	}

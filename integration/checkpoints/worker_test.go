@@ -69,7 +69,7 @@ func work(ctx context.Context, store *backend.Store, tk task) error {
 		return err
 	}
 	return e.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
-		next, err := progress.Claim(ctx, lead.Guard())
+		next, _, err := progress.Claim(ctx, lead.Guard())
 		if err != nil {
 			return err
 		}

@@ -10,9 +10,13 @@ import (
 	"github.com/quorate/quorate/internal/checkpointtest"
 	"github.com/quorate/quorate/internal/countertest"
 	"github.com/quorate/quorate/internal/electiontest"
+	"github.com/quorate/quorate/internal/idstest"
 	"github.com/quorate/quorate/internal/locktest"
 	"github.com/quorate/quorate/internal/membershiptest"
 	"github.com/quorate/quorate/internal/partitiontest"
+	"github.com/quorate/quorate/internal/quotatest"
+	"github.com/quorate/quorate/internal/scheduletest"
+	"github.com/quorate/quorate/internal/writetest"
 )
 
 // Run runs all suites, one after the other, as subtests.
@@ -29,6 +33,10 @@ func Run(t *testing.T, env drivertest.Factory) {
 		{"membership", membershiptest.Run},
 		{"partition", partitiontest.Run},
 		{"checkpoint", checkpointtest.Run},
+		{"write", writetest.Run},
+		{"quota", quotatest.Run},
+		{"schedule", scheduletest.Run},
+		{"ids", idstest.Run},
 	} {
 		t.Run(suite.name, func(t *testing.T) { suite.run(t, env) })
 	}

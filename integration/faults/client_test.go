@@ -234,7 +234,7 @@ func (c *client) campaign(ctx context.Context, name string, opts *election.Optio
 func (c *client) progress(ctx context.Context, l *election.Leadership, p *restart.Checkpoint[int64]) {
 	for ctx.Err() == nil {
 		began := harness.Now()
-		value, err := p.Claim(ctx, l.Guard())
+		value, _, err := p.Claim(ctx, l.Guard())
 		if err != nil {
 			wait(ctx, 200*time.Millisecond)
 			continue

@@ -42,7 +42,7 @@ func (c Case) OK(r Result) bool {
 // Cases returns the cases of all models.
 func Cases() []Case {
 	var all []Case
-	for _, cases := range [][]Case{checkpointCases(), electionCases(), counterCases(), claimsCases()} {
+	for _, cases := range [][]Case{checkpointCases(), electionCases(), counterCases(), claimsCases(), quotaCases()} {
 		all = append(all, cases...)
 	}
 	return all

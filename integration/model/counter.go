@@ -7,6 +7,7 @@ package model
 //	acknowledge, finish   counter/worker.go finish
 //	work (giveUp)         counter/counter.go giveUp
 //	arrive                backend/driver Commit: compare, then put
+//	deleted               internal/removable Delete, as it is applied: what is created next has another key
 //	disasters             a restore, with the generation of clause C12, and a document deleted by hand
 //
 // Turns (counter/turn.go) are not in the model: they decide when a commit is
@@ -38,6 +39,7 @@ var (
 	coClosed       = says("an Add with ErrIndeterminate is never applied after a later one of the same Counter was acknowledged")
 	coDenied       = says("an Add that failed with anything else is never applied")
 	coSum          = says("the value is the sum of what was applied")
+	coDeleted      = says("an Add that was given up before a Delete is never applied after it")
 	coNeedless     = says("what became of a commit is known while nobody's entry was pushed out")
 )
 
@@ -46,6 +48,7 @@ type coEntry struct{ Writer, Seq, Result uint8 }
 // coDocument is the document of a counter.
 type coDocument struct {
 	There      bool
+	Key        uint8 // of the document, or of the one that would be created
 	Version    uint8
 	Generation uint8 // of the driver that read it: C12
 	Value      uint8
@@ -89,12 +92,14 @@ type coState struct {
 	Writers         [coWriters]coWriter
 	Flights         [coFlights]coCommit
 
-	RepliesLost, CtxEnds, Crashes, Restores, Deletions uint8 // faults that may yet be
+	RepliesLost, CtxEnds, Crashes, Restores, Deletions, Deletes uint8 // faults that may yet be
 
 	// Ghosts, sets of adds.
 	Acknowledged uint8
 	Denied       uint8
 	Closed       uint8
+	Deleted      uint8 // applied to a counter that was deleted
+	GivenUp      uint8 // returned before the last Delete
 	Broken       sentence
 }
 
@@ -102,15 +107,16 @@ type coState struct {
 type counter struct {
 	writers, adds, entries                             uint8
 	repliesLost, ctxEnds, crashes, restores, deletions uint8
-	revisions                                          bool // versions never repeat, see checkpoint
-	lateCommits                                        bool // of before a restore
+	deletes                                            uint8 // calls of Delete
+	revisions                                          bool  // versions never repeat, see checkpoint
+	lateCommits                                        bool  // of before a restore
 
 	coBent
 }
 
 // coBent is what mutants leave out, or bend.
 type coBent struct {
-	noLook, nextSeq, noDropped, doubtForgotten, sameSeq, denies, oldBase bool
+	noLook, nextSeq, noDropped, doubtForgotten, sameSeq, denies, oldBase, sameKey, keyIgnored bool
 }
 
 // writer names one life of a Counter in the document.
@@ -131,7 +137,7 @@ func (d *coDocument) by(writer uint8) (coEntry, bool) {
 
 // with is counterDocument.with: the entry in front, others pushed out.
 func (m *counter) with(d coDocument, e coEntry) coDocument {
-	next := coDocument{There: true, Value: e.Result, Dropped: d.Dropped}
+	next := coDocument{There: true, Key: d.Key, Value: e.Result, Dropped: d.Dropped}
 	next.Recent[0] = e
 	kept := uint8(1)
 	for _, other := range d.Recent {
@@ -153,7 +159,7 @@ func (m *counter) send(s *coState, w int) {
 	add := m.add(s, w)
 	doc := m.with(a.Base, coEntry{a.writer(w), a.Seq, a.Base.Value + 1<<add})
 	a.At = coAwaits
-	base := coDocument{There: a.Base.There, Version: a.Base.Version, Generation: a.Base.Generation}
+	base := coDocument{There: a.Base.There, Key: a.Base.Key, Version: a.Base.Version, Generation: a.Base.Generation}
 	c := coCommit{By: uint8(w) + 1, Waited: true, Add: add, Base: base, Doc: doc}
 	if s.Flights[coFlights-1].By != 0 {
 		s.Broken.is(tooSmall)
@@ -186,6 +192,8 @@ func (m *counter) decide(s *coState, w int, before coDocument) {
 			a.Seq++
 		}
 		m.send(s, w)
+	case before.Key != now.Key && !m.keyIgnored:
+		m.finish(s, w)
 	case found && own.Seq == a.Seq:
 		m.acknowledge(s, w, own.Result)
 	case before.There && !now.There:
@@ -231,7 +239,7 @@ func (m *counter) finish(s *coState, w int) {
 // forget takes away what nobody waits for and can never be applied: versions
 // only grow, unless something happens to the store.
 func (m *counter) forget(s *coState) {
-	if m.restores+m.deletions > 0 {
+	if m.restores+m.deletions+m.deletes > 0 {
 		return
 	}
 	kept := 0
@@ -333,6 +341,7 @@ func (m *counter) arrive(s coState, i int, took func(Step, coState)) {
 	w := int(c.By) - 1
 	a, now := &n.Writers[w], s.Store.Doc
 	stands := now.There == c.Base.There && (!now.There || now.Version == c.Base.Version)
+	stands = stands && (now.Key == c.Base.Key || m.sameKey)
 	if c.Base.Generation != s.Gen && !m.oldBase && !m.revisions {
 		stands = false // the driver refuses it
 	}
@@ -349,8 +358,10 @@ func (m *counter) arrive(s coState, i int, took func(Step, coState)) {
 	}
 	bit := uint8(1) << c.Add
 	switch {
-	case s.Store.Applied&bit != 0:
+	case (s.Store.Applied|s.Deleted)&bit != 0:
 		n.Broken.is(coOnce)
+	case s.GivenUp&bit != 0:
+		n.Broken.is(coDeleted)
 	case s.Denied&bit != 0:
 		n.Broken.is(coDenied)
 	case s.Closed&bit != 0 && s.Acknowledged&bit == 0:
@@ -358,6 +369,7 @@ func (m *counter) arrive(s coState, i int, took func(Step, coState)) {
 	}
 	n.Revision++
 	n.Store.Doc = c.Doc
+	n.Store.Doc.Key = now.Key
 	n.Store.Doc.Version = n.Revision
 	if !m.revisions {
 		n.Store.Doc.Version = now.Version + 1
@@ -376,6 +388,12 @@ func (m *counter) arrive(s coState, i int, took func(Step, coState)) {
 
 // disasters are what happens to the store.
 func (m *counter) disasters(s coState, took func(Step, coState)) {
+	if s.Deletes > 0 && s.Store.Doc.There {
+		n := s
+		n.Deletes--
+		m.deleted(&n)
+		took(Step{"D", "Delete is applied", true}, n)
+	}
 	if s.Deletions > 0 && s.Store.Doc.There {
 		n := s
 		n.Deletions--
@@ -408,9 +426,23 @@ func (m *counter) disasters(s coState, took func(Step, coState)) {
 	}
 }
 
+// deleted is Delete, as it is applied.
+func (m *counter) deleted(s *coState) {
+	s.Deleted |= s.Store.Applied
+	s.GivenUp = 0
+	for w := range m.writers {
+		for i := range s.Writers[w].Adds {
+			s.GivenUp |= 1 << (w*m.adds + i)
+		}
+	}
+	s.GivenUp &^= s.Deleted
+	s.Store = coStore{Doc: coDocument{Key: s.Store.Doc.Key + 1}}
+	s.Acknowledged = 0
+}
+
 func (m *counter) run(limit int) Result {
 	return Search(Protocol[coState]{
-		Init:   coState{RepliesLost: m.repliesLost, CtxEnds: m.ctxEnds, Crashes: m.crashes, Restores: m.restores, Deletions: m.deletions},
+		Init:   coState{RepliesLost: m.repliesLost, CtxEnds: m.ctxEnds, Crashes: m.crashes, Restores: m.restores, Deletions: m.deletions, Deletes: m.deletes},
 		Next:   m.next,
 		Broken: func(s coState) string { return s.Broken.String() },
 		Good: func(s coState) bool {

@@ -19,6 +19,8 @@ func counterCases() []Case {
 	rule("2 writers of 3 adds, 1 entry, a crash, 2 replies lost, 2 contexts end", false, counter{writers: 2, adds: 3, entries: 1, repliesLost: 2, ctxEnds: 2, crashes: 1})
 	rule("restore, versions count anew, nothing lands from before", true, counter{writers: 2, adds: 2, entries: 1, repliesLost: 1, ctxEnds: 1, restores: 1})
 	rule("restore, versions never repeat, nothing lands from before", true, counter{writers: 2, adds: 2, entries: 1, repliesLost: 1, ctxEnds: 1, restores: 1, revisions: true})
+	rule("2 writers of 2 adds, 1 entry, a Delete, 1 reply lost, 1 context ends", true, counter{writers: 2, adds: 2, entries: 1, repliesLost: 1, ctxEnds: 1, deletes: 1})
+	rule("2 writers of 2 adds, 2 entries, 2 Deletes, 2 replies lost", false, counter{writers: 2, adds: 2, entries: 2, repliesLost: 2, deletes: 2})
 
 	mutant := func(name, says string, broken sentence, m counter) { add(Mutant, name, says, true, broken.String(), m) }
 	mutant("sent again without a look", "a commit in doubt is not sent again before it is known not to be applied", coOnce,
@@ -35,6 +37,10 @@ func counterCases() []Case {
 		counter{writers: 1, adds: 1, entries: 2, ctxEnds: 1, coBent: coBent{denies: true}})
 	mutant("base from before a restore", "a base from before a restore is not used: C12's generation", coSum,
 		counter{writers: 2, adds: 2, entries: 1, repliesLost: 1, restores: 1, coBent: coBent{oldBase: true}})
+	mutant("key used again after a Delete", "what is created after a Delete has a key that never was", coDeleted,
+		counter{writers: 2, adds: 2, entries: 1, ctxEnds: 1, deletes: 1, coBent: coBent{sameKey: true}})
+	mutant("fate guessed after a Delete", "by the document of another key nobody knows what became of a commit", coOnce,
+		counter{writers: 2, adds: 1, entries: 1, repliesLost: 1, deletes: 1, coBent: coBent{keyIgnored: true}})
 
 	add(Limit, "deleted by hand, versions count anew", "the document is not deleted by hand while processes count", false, "",
 		counter{writers: 2, adds: 2, entries: 1, repliesLost: 1, deletions: 1})

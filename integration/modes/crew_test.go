@@ -206,7 +206,7 @@ func (c *crew) lead(ctx context.Context, w *worker, lead *election.Leadership, p
 		var floor uint64
 		var epoch int
 		c.note(func() { floor, epoch = c.saved, c.epoch })
-		n, err := progress.Claim(ctx, lead.Guard())
+		n, _, err := progress.Claim(ctx, lead.Guard())
 		if err != nil {
 			pause(ctx)
 			continue

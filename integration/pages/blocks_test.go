@@ -35,7 +35,7 @@ var names = map[string]string{
 	"consul": own("backend/consul"), "etcd": own("backend/etcd"), "zookeeper": own("backend/zookeeper"),
 	"postgres": own("backend/postgres"), "pgxpool": "github.com/jackc/pgx/v5/pgxpool",
 	"counter": own("counter"), "election": own("election"), "membership": own("membership"),
-	"partition": own("partition"), "restart": own("restart"), "debug": own("debug"),
+	"partition": own("partition"), "restart": own("restart"), "quota": own("quota"), "schedule": own("schedule"), "ids": own("ids"), "debug": own("debug"),
 	"otelquorate": own("bridge/otelquorate"), "promquorate": own("bridge/promquorate"), "http": "net/http",
 	"prometheus": "github.com/prometheus/client_golang/prometheus",
 }

@@ -152,7 +152,7 @@ func guardIsACondition(t *testing.T, env *drivertest.Env) {
 		t.Fatal(err)
 	}
 	p.fenced("2")
-	if _, err := p.Claim(t.Context(), guard); !errors.Is(err, backend.ErrFenced) {
+	if _, _, err := p.Claim(t.Context(), guard); !errors.Is(err, backend.ErrFenced) {
 		t.Errorf("Claim without its guard = %v, want ErrFenced", err)
 	}
 	next, _ := office(q, "2")
@@ -177,7 +177,7 @@ func storeAway(t *testing.T, env *drivertest.Env) {
 	env.Cut(t, p.inner)
 	done := make(chan error, 1)
 	go func() {
-		_, err := p.Claim(t.Context())
+		_, _, err := p.Claim(t.Context())
 		if err == nil {
 			err = p.Save(t.Context(), "1")
 		}

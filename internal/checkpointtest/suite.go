@@ -89,8 +89,8 @@ func open(t *testing.T, env *drivertest.Env) *process {
 
 func (p *process) claims(want string, guards ...backend.Guard) {
 	p.t.Helper()
-	if got, err := p.Claim(p.t.Context(), guards...); err != nil || got != want {
-		p.t.Fatalf("Claim = %.40q, %v, want %.40q", got, err, want)
+	if got, found, err := p.Claim(p.t.Context(), guards...); err != nil || got != want || found != (want != "") {
+		p.t.Fatalf("Claim = %.40q, %t, %v, want %.40q", got, found, err, want)
 	}
 }
 

@@ -33,6 +33,7 @@ func Scenarios() []Scenario {
 		{"sequence", sequence},
 		{"tally", tally},
 		{"restored", restored},
+		{"deleted-while-used", deleted},
 	}
 }
 

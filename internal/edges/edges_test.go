@@ -47,11 +47,16 @@ var allowed = map[string][]string{
 	"backend/faults":          {"backend", "backend/driver", "internal/..."},
 	"backend/memory":          {"backend", "backend/driver", "internal/..."},
 	"internal/checkpointtest": {"backend/...", "restart", "internal/..."},
+	"internal/quotatest":      {"backend/...", "quota", "internal/..."},
+	"internal/scheduletest":   {"backend/...", "schedule", "internal/..."},
+	"internal/idstest":        {"backend/...", "ids", "lock", "internal/..."},
+	"internal/writetest":      {"backend/...", "election", "internal/..."},
+	"internal/removable":      {"backend", "internal/..."},
 	"internal/partitiontest":  {"backend/...", "membership", "partition", "internal/..."},
 	"internal/bridgetest":     {"backend/...", "election", "membership", "partition", "internal/..."},
-	"internal/pages":          {"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "bridge", "internal/..."},
+	"internal/pages":          {"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "bridge", "internal/..."},
 	"internal/simulation":     {"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "internal/..."},
-	"internal/policy":         {"backend/...", "counter", "membership", "partition", "restart"},
+	"internal/policy":         {"backend/...", "counter", "membership", "partition", "restart", "quota", "ids"},
 
 	"backend/etcd/...":      {"backend", "backend/driver", "backend/etcd/..."},
 	"backend/consul/...":    {"backend", "backend/driver", "backend/consul/..."},
@@ -64,6 +69,10 @@ var allowed = map[string][]string{
 	"membership/...": {"backend", "internal/...", "membership/..."},
 	"partition/...":  {"backend", "internal/...", "partition/...", "membership"},
 	"restart/...":    {"backend", "internal/...", "restart/..."},
+	"quota/...":      {"backend", "internal/...", "quota/..."},
+	"ids/...":        {"backend", "internal/...", "ids/..."},
+	// Composed of primitives (docs/adr/0011).
+	"schedule/...": {"backend", "internal/...", "schedule/...", "election", "restart"},
 
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 
@@ -72,10 +81,10 @@ var allowed = map[string][]string{
 	"bridge/promquorate": {"backend", "bridge"},
 
 	"examples/...": {
-		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "debug", "bridge/...", "examples/...",
+		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "debug", "bridge/...", "examples/...",
 	},
 	"integration/...": {
-		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "debug", "bridge/...", "integration/...",
+		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "debug", "bridge/...", "integration/...",
 	},
 	"tools/...": {"tools/..."},
 }
@@ -84,8 +93,12 @@ var allowed = map[string][]string{
 // adapter is for the tests of its own module only.
 var allowedInTests = []string{"backend/...", "internal/..."}
 
+// alsoInTests is what the tests of a package may import beside that: a node of
+// package ids is a permit of a semaphore, in its examples too.
+var alsoInTests = map[string][]string{"ids/...": {"lock"}}
+
 // support are packages for tests alone, though they are no tests themselves.
-var support = []string{"backend/drivertest", "internal/electiontest", "internal/locktest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/bridgetest", "internal/seeds"}
+var support = []string{"backend/drivertest", "internal/electiontest", "internal/locktest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/quotatest", "internal/scheduletest", "internal/idstest", "internal/writetest", "internal/bridgetest", "internal/seeds"}
 
 // adapters drag a store's client into the module of whoever imports them.
 var adapters = []string{"backend/etcd/...", "backend/consul/...", "backend/zookeeper/...", "backend/postgres/..."}
@@ -143,6 +156,10 @@ func TestRules(t *testing.T) {
 		{"counter", "internal/countertest"},
 		{"restart", "internal/checkpointtest"},
 		{"restart", "election"},
+		{"quota", "counter"},
+		{"ids", "election"},
+		{"election", "schedule"},
+		{"schedule", "counter"},
 		{"membership", "internal/membershiptest"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},
@@ -164,6 +181,8 @@ func TestRules(t *testing.T) {
 	}
 	for _, edge := range [][2]string{
 		{"partition", "membership"},
+		{"schedule", "election"},
+		{"schedule", "restart"},
 		{"backend/etcd", "backend"},
 		{"backend/etcd", "backend/driver"},
 		{"backend/postgres", "backend/driver"},
@@ -308,7 +327,7 @@ func mayImport(dir, target string, inTest bool) bool {
 	case inAny(target, adapters) && !outside && !sameAdapter(dir, target):
 		return false
 	case inTest:
-		return target == dir || inAny(target, allowed[rule]) || inAny(target, allowedInTests)
+		return target == dir || inAny(target, allowed[rule]) || inAny(target, allowedInTests) || inAny(target, alsoInTests[rule])
 	case inAny(target, support) && !outside && !inAny(dir, support):
 		return false
 	default:

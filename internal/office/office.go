@@ -91,7 +91,7 @@ func New(store *backend.Store, spec Spec) (*Office, error) {
 	}
 	o := &Office{store: store, spec: spec, keys: keysIn(base, spec.Seats > 0), instance: rand.Text(), active: make(map[string]bool)}
 	if spec.Removable {
-		o.floor = floorKey
+		o.floor = floorKey(spec.Subject.Kind)
 	}
 	return o, nil
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/quorate/quorate/backend"
 )
 
-// floorKey is the key of the floor, which all removable offices of a Store
+// floorKey is the key of the floor, which all removable offices of a kind
 // share. No number of a removed office is above it. It is never deleted: its
-// versions must not repeat.
-const floorKey = "floor/lock"
+// versions must not repeat. No name is encoded so.
+func floorKey(kind backend.Kind) string { return string(kind) + "/%floor" }
 
 // basesAtOnce is how many seats get their base marks by one commit.
 const basesAtOnce = 20

@@ -28,7 +28,7 @@ func TestEveryCallThatWaitsHasItsRow(t *testing.T) {
 	}
 	exported := map[string]bool{}
 	waiting := map[string]bool{}
-	for _, dir := range []string{"backend", "election", "lock", "counter", "membership", "partition", "restart"} {
+	for _, dir := range []string{"backend", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids"} {
 		for name, waits := range calls(t, dir) {
 			exported[name] = true
 			if waits {

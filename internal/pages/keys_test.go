@@ -16,9 +16,11 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/ids"
 	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -55,11 +57,14 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 			ephemeral: strings.HasPrefix(row[1], "while "), fields: codes(row[2]), seen: map[string]bool{},
 		}
 	}
+	kinds := map[string]bool{}
 	synctest.Test(t, func(t *testing.T) {
 		server := memory.NewServer()
+		defer func() { leftAlone(t, kinds) }()
 		useAll(t, server, func() {
 			synctest.Wait()
 			for _, entry := range server.Entries() {
+				kinds[strings.Split(entry.Key, "/")[1]] = true
 				var match *rule
 				for _, r := range rules {
 					if r.pattern.MatchString(entry.Key) {
@@ -105,6 +110,25 @@ func TestEveryKeyHasItsRow(t *testing.T) {
 	}
 }
 
+// leftAlone: Store.Put refuses the keys of each kind.
+func leftAlone(t *testing.T, kinds map[string]bool) {
+	store, err := memory.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for kind := range kinds {
+		if err := store.Put(t.Context(), kind+"/a", nil); !errors.Is(err, backend.ErrInvalid) {
+			t.Errorf("Put of a key of the kind %q = %v, want ErrInvalid", kind, err)
+		}
+	}
+}
+
+// node is a node number that goes with a leadership.
+type node struct{ *election.Leadership }
+
+func (node) Permit() int { return 7 }
+
 // useAll uses all primitives and calls look while their keys are there.
 func useAll(t *testing.T, server *memory.Server, look func()) {
 	must := func(err error) {
@@ -131,7 +155,17 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	_, err = s.Next(ctx)
 	must(err)
+	must(s.Delete(ctx))
 	must(s.Close())
+	s, err = counter.NewSequence(store, name, nil)
+	must(err)
+	_, err = s.Next(ctx)
+	must(err)
+	must(s.Close())
+	q, err := quota.New(store, name, 5, time.Hour, nil)
+	must(err)
+	_, err = q.Take(ctx, 1)
+	must(err)
 	tally, err := counter.NewTally(store, name, nil)
 	must(err)
 	tally.Add(1)
@@ -141,6 +175,11 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	lead, err := e.Campaign(ctx)
 	must(err)
+	generator, err := ids.New(store, name, node{lead}, nil)
+	must(err)
+	_, err = generator.Next(ctx)
+	must(err)
+	must(generator.Close())
 	next, err := election.New(open(), name, nil)
 	must(err)
 	waiting, giveUp := context.WithCancel(ctx)
@@ -154,7 +193,7 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	giveBack := useLocks(t, store, open())
 	progress, err := restart.NewCheckpoint[int](store, name, nil)
 	must(err)
-	_, err = progress.Claim(ctx, lead.Guard())
+	_, _, err = progress.Claim(ctx, lead.Guard())
 	must(err)
 	must(progress.Save(ctx, 1))
 

@@ -89,7 +89,7 @@ func TestEveryLogLineHasItsRow(t *testing.T) {
 func libraryLines(t *testing.T) []logLine {
 	t.Helper()
 	var lines []logLine
-	for _, dir := range []string{"backend", "election", "lock", "counter", "membership", "partition", "restart", "debug", "internal"} {
+	for _, dir := range []string{"backend", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "debug", "internal"} {
 		err := filepath.WalkDir(filepath.Join(top, dir), func(name string, d fs.DirEntry, err error) error {
 			switch base := d.Name(); {
 			case err != nil:

@@ -13,9 +13,11 @@ import (
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
+	"github.com/quorate/quorate/ids"
 	"github.com/quorate/quorate/lock"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -119,6 +121,8 @@ func outages(t *testing.T, name string, seen *retried) {
 	semaphore, err := lock.NewSemaphore(store, name, 1, nil)
 	must(t, err)
 
+	perHour, err := quota.New(store, name, 5, time.Hour, nil)
+	must(t, err)
 	var leads *election.Leadership
 	var locked, permit *lock.Held
 	var member *membership.Registration
@@ -127,11 +131,24 @@ func outages(t *testing.T, name string, seen *retried) {
 		func() (err error) { locked, err = mutex.Lock(ctx); return err },
 		func() (err error) { permit, err = semaphore.Acquire(ctx); return err },
 		func() (err error) { member, err = group.Join(ctx, membership.Member{ID: "m"}); return err },
-		func() error { _, err := checkpoint.Claim(ctx); return err },
+		func() error { _, _, err := checkpoint.Claim(ctx); return err },
 		func() error { _, err := count.Add(ctx, 1); return err },
 		func() error { _, err := sequence.Next(ctx); return err },
 		func() error { tally.Add(1); return tally.Flush(ctx) },
+		func() error { _, err := perHour.Take(ctx, 1); return err },
 	)
+	generator, err := ids.New(store, name, node{leads}, nil)
+	must(t, err)
+	outage(
+		func() error { _, err := generator.Next(ctx); return err },
+		func() error { return count.Delete(ctx) },
+		func() error { return sequence.Delete(ctx) },
+		func() error { return perHour.Delete(ctx) },
+	)
+	outage(func() error {
+		_ = generator.Close() // it gives up before the outage ends
+		return nil
+	})
 
 	runs, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup

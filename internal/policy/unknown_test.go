@@ -13,6 +13,7 @@ import (
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/membership"
 	"github.com/quorate/quorate/partition"
+	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -35,6 +36,24 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 		must(t, err)
 		return func(ctx context.Context) error {
 			_, err := c.CompareAndSet(ctx, 0, 7)
+			return err
+		}
+	},
+	"counter delete": func(t *testing.T, p *process) func(context.Context) error {
+		c, err := counter.New(p.Store, "a", nil)
+		must(t, err)
+		_, err = c.Add(t.Context(), 1)
+		must(t, err)
+		return c.Delete
+	},
+	"quota take": func(t *testing.T, p *process) func(context.Context) error {
+		q, err := quota.New(p.Store, "a", 10, time.Hour, nil)
+		must(t, err)
+		return func(ctx context.Context) error {
+			granted, err := q.Take(ctx, 1)
+			if err == nil && !granted {
+				t.Error("nothing was granted")
+			}
 			return err
 		}
 	},
@@ -106,7 +125,7 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 	"checkpoint save": func(t *testing.T, p *process) func(context.Context) error {
 		c, err := restart.NewCheckpoint[int](p.Store, "a", nil)
 		must(t, err)
-		_, err = c.Claim(t.Context())
+		_, _, err = c.Claim(t.Context())
 		must(t, err)
 		return func(ctx context.Context) error { return c.Save(ctx, 1) }
 	},

@@ -181,7 +181,7 @@ func (p *process) claim(ctx context.Context, o *office, by string, c *restart.Ch
 	s.mu.Lock()
 	floor, epoch := o.progress.acked, o.progress.epoch
 	s.mu.Unlock()
-	value, err := c.Claim(ctx, guard)
+	value, _, err := c.Claim(ctx, guard)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.story.Tell("%s has claimed: %+v, %v", by, value, err)

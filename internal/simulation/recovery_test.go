@@ -181,8 +181,8 @@ func (s *simulation) end() {
 // processes wrote under their guards.
 var persistent = regexp.MustCompile("^quorate/(data/.*|" +
 	"election/(plain|strict)/tenure/[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?|" +
-	"(mutex/m|semaphore/s)/tenure/(limit|([0-9]+[.])?[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?)|floor/lock|" +
-	"counter/count/value|sequence/ids/value|tally/sum/shards/[0-9]+|checkpoint/(plain|strict)/value|" +
+	"(mutex/m|semaphore/s)/tenure/(limit|([0-9]+[.])?[0-9]+~[A-Z0-9]+(-[0-9]+)?([.]spare)?)|" +
+	"(mutex|semaphore|counter|sequence|tally)/%floor|counter/count/value~0|sequence/ids/value~0|tally/sum/shards/[0-9]+~0|checkpoint/(plain|strict)/value|" +
 	"membership/group/members/p[0-9]+~[A-Z0-9]+(-[0-9]+)?~left|" +
 	"partition/work/(plan|line/[A-Z0-9]+(-[0-9]+)?))$")
 

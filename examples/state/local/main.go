@@ -128,7 +128,7 @@ func (l *local) serve(ctx context.Context, slot *partition.Slot) error {
 	if err != nil {
 		return err
 	}
-	at, err := home.Claim(ctx, slot.Guard())
+	at, _, err := home.Claim(ctx, slot.Guard())
 	if err != nil {
 		return err
 	}

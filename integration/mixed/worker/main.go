@@ -137,7 +137,7 @@ func (w *worker) line(what string, args ...any) {
 func (w *worker) lead(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := w.election.Run(ctx, func(ctx context.Context, lead *election.Leadership) error {
-			before, err := w.progress.Claim(ctx, lead.Guard())
+			before, _, err := w.progress.Claim(ctx, lead.Guard())
 			if err == nil {
 				err = w.progress.Save(ctx, before+1)
 			}

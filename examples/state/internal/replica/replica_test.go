@@ -108,7 +108,7 @@ func TestOneCopyIsTooFew(t *testing.T) {
 	if err := lead.Resign(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	listed, err := s.list.Claim(t.Context())
+	listed, _, err := s.list.Claim(t.Context())
 	if err != nil || len(listed) != 2 {
 		t.Errorf("the list is %q, %v, want two names", listed, err)
 	}

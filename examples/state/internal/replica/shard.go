@@ -39,7 +39,7 @@ func (n *Node) Own(ctx context.Context, name string, token uint64, guard backend
 		return nil, err
 	}
 	s := &Shard{node: n, name: name, token: token, list: list, followers: map[string]membership.Member{}}
-	if s.listed, err = list.Claim(ctx, guard); err != nil {
+	if s.listed, _, err = list.Claim(ctx, guard); err != nil {
 		return nil, err
 	}
 	tick := time.NewTicker(100 * time.Millisecond)
