@@ -46,56 +46,60 @@ const (
 
 var rows = []row{
 	{
-		name: "office", title: "To take office", measure: office,
-		about: "With an open session, when nobody else wants it, by one that had it before. On ZooKeeper all talk to the same server.",
+		name: "office", title: "Free office", measure: office,
+		about: "A process takes an office that nobody else wants. It has an open session, and had the office before. On ZooKeeper all " +
+			"clients use the same server.",
 	},
 	{
-		name: "seen", title: "A change is seen", measure: changesSeen,
-		about: "From the call that changes a key in one process until a watch in another shows it. On PostgreSQL also with `Options.Poll`, " +
-			"as behind PgBouncer.",
+		name: "seen", title: "Change seen", measure: changesSeen,
+		about: "From the call that changes a key until a watch in another process shows it. On PostgreSQL also with `Options.Poll`, as " +
+			"behind PgBouncer.",
 	},
 	{
-		name: "handover", title: "Graceful hand-over", measure: handovers, leaves: true,
-		about: "From the holder's call to give up until the next one's call to get it has returned, all candidates spread over " +
-			"32 processes at most; and the requests that the servers get for it until all is quiet, less what they get in that time " +
-			"anyway. All go through proxies that count.",
+		name: "handover", title: "Hand-over", measure: handovers, leaves: true,
+		about: "From the holder's call that gives up until the next candidate's call returns. The candidates are in 32 processes at most. " +
+			"Requests are counted by proxies until no more come, less those of the same time at rest.",
 	},
 	{
-		name: "crash", title: "From a crash to the next leader", measure: crashes,
-		about: "The leader's connections are cut for good; one other waits. TTL 2 s. Ours and the peer's crash at the same moment. " +
-			"The second line counts from when a third process, by a bare watch, is told that the office is free: the next leader's own " +
-			"notification is not in it, and where that one comes earlier by more than the commits take, it is negative.",
+		name: "herd", title: "Joining at once", measure: herds, leaves: true,
+		about: "Candidates in 32 processes, with open sessions, join one election at the same moment. Requests are counted until all " +
+			"but the leader wait.",
+	},
+	{
+		name: "crash", title: "Crash", measure: crashes,
+		about: "The leader's connections are cut, and one candidate waits. The TTL is 2 s. Ours and the stock leader crash at the same " +
+			"moment. The second line begins when a third process sees by a bare watch that the office is free. It can be negative, because " +
+			"the next leader may see it earlier.",
 	},
 	{
 		name: "rest", title: "At rest", measure: rest, leaves: true,
-		about: "In one process: elections in which it waits behind another process's leader, groups of which it is a member, " +
-			"counters that it has used. Requests are counted at the servers, for two TTLs.",
+		about: "One process has elections in which it waits for another process's leader, groups that it has joined, and counters that " +
+			"it has used. Requests are counted at the servers, for two TTLs.",
 	},
 	{
-		name: "counter", title: "Counters", measure: counters,
-		about: "Increments of one counter. The peer is not exact when replies are lost; Quorate's is. On ZooKeeper each process of " +
-			"ours talks to the same server as one of the peer's.",
+		name: "counter", title: "Counter", measure: counters,
+		about: "Increments of one counter. The stock way is not exact when replies are lost; Quorate is. On ZooKeeper each of our " +
+			"processes uses the same server as one of the stock processes.",
 	},
 	{
 		name: "members", title: "Membership", measure: members, leaves: true,
-		about: "All members in this process, on 20 Stores at most, each with a client of its own; one is behind a proxy that counts, " +
-			"from before the first change until it is quiet after the last: renewals and pings of that time, and blocking queries asked " +
-			"again, are in its figures per change.",
+		about: "All members are in this process, in 20 Stores at most. One Store is behind a proxy that counts. Its figures per change " +
+			"include the renewals of that time.",
 	},
 	{
 		name: "crowd", title: "Many members at rest", measure: crowdAtRest, leaves: true,
-		about: "The members of one group in 20 processes, each with a Store of its own, when nothing changes. Requests of all of them are " +
-			"counted at the servers, for ten seconds; the TTL is as long.",
+		about: "The members of one group in 20 processes when nothing changes. Requests are counted at the servers for ten seconds. The " +
+			"TTL is 10 s.",
 	},
 	{
 		name: "slots", title: "Rebalance", measure: rebalances,
-		about: "Four workers share the slots, each on a Store of its own, and a fifth comes. The time to share includes half a second " +
-			"to a second in which changes are left to settle, and the newcomer's own connection.",
+		about: "Four workers share the slots, and a fifth one joins. Its time includes `Settle`, half a second to a second, and its " +
+			"first connection.",
 	},
 	{
-		name: "storm", title: "Reconnect storm", measure: storms, leaves: true,
-		about: "All connections are reset at the same moment; each process is a member of one group that it watches. " +
-			"One more member, whose connections stay, changes what it says of itself at that moment. Requests include ZooKeeper's pings, and messages of streams.",
+		name: "storm", title: "Reconnect", measure: storms, leaves: true,
+		about: "All connections are reset at the same moment. Each process is a member of one group and watches it. One more member, " +
+			"whose connections stay, changes its entry at that moment. Requests include pings.",
 	},
 	{
 		name: "local", title: "Without a store", measure: local, alone: true,
@@ -111,6 +115,9 @@ func Rows() []string {
 	}
 	return names
 }
+
+// aloneStore is where rows are measured that need no server.
+const aloneStore = "memory"
 
 // Stores are the names of the stores, in order.
 func Stores() []string { return harness.Names }
@@ -167,7 +174,7 @@ func Run(ctx context.Context, config Config) (*Report, error) {
 	}
 	for _, row := range rows {
 		if slices.Contains(chosen, row.name) && row.alone {
-			b := &benchmark{report: r, scale: scale, names: &names, store: harness.Store{Name: "memory"}}
+			b := &benchmark{report: r, scale: scale, names: &names, store: harness.Store{Name: aloneStore}}
 			b.do(ctx, row)
 		}
 	}

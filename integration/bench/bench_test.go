@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -34,15 +35,30 @@ func TestSmoke(t *testing.T) {
 	}
 	page := report.Page()
 	for _, row := range rows {
-		if !strings.Contains(page, "## "+row.title+"\n") {
+		if !strings.Contains(page, "| "+row.title+": ") || !strings.Contains(page, "**"+row.title+".** ") {
 			t.Errorf("the page says nothing of %s", row.name)
 		}
+	}
+	if strings.Contains(page, "**failed**") {
+		t.Errorf("a row failed:\n%s", page)
+	}
+	// Catches: raw figures that lack a line.
+	var raw bytes.Buffer
+	if err := report.WriteCSV(&raw); err != nil {
+		t.Fatal(err)
+	}
+	records, err := csv.NewReader(&raw).ReadAll()
+	if err != nil {
+		t.Fatal(err)
 	}
 	// Catches: a line without figures, or whose sides were not taken in pairs.
 	for _, o := range report.outcomes {
 		for _, l := range o.lines {
 			if len(l.ours) == 0 {
 				t.Errorf("%s: %s: no figures", o.row.name, l.what)
+			}
+			if !slices.ContainsFunc(records, func(r []string) bool { return r[1] == o.row.name && r[2] == l.what && r[3] == "ours" }) {
+				t.Errorf("%s: %s: no raw figures", o.row.name, l.what)
 			}
 			for _, other := range [][]float64{l.peer, l.floor} {
 				if len(other) > 0 && len(other) != len(l.ours) {
@@ -80,12 +96,12 @@ func TestAFailedRowIsSaid(t *testing.T) {
 	// left out of the page.
 	r := &Report{config: Config{Progress: &bytes.Buffer{}}}
 	b := &benchmark{report: r, scale: smoke, names: new(atomic.Int64)}
-	b.store.Name = "memory"
+	b.store.Name = aloneStore
 	b.do(t.Context(), row{name: "local", title: "Without a store", alone: true, measure: func(context.Context, *lab) ([]line, error) {
 		panic("oh")
 	}})
 	b.do(t.Context(), row{name: "local", title: "Without a store", alone: true, measure: local})
-	if page := r.Page(); !strings.Contains(page, "**Failed**: panic: oh") || !strings.Contains(page, "Tally.Add") {
+	if page := r.Page(); !strings.Contains(page, "**failed**") || !strings.Contains(page, "1. panic: oh\n") || !strings.Contains(page, "Tally.Add") {
 		t.Errorf("the page: %s", page)
 	}
 }

@@ -32,6 +32,7 @@ type scale struct {
 	pairs      int           // of calls that take milliseconds
 	handovers  int           // for each number that wait
 	waiting    []int         // candidates behind the holder
+	herds      []int         // candidates that join at once
 	crashes    int           // of leaders
 	resting    []int         // elections, groups and counters in a process
 	rest       time.Duration // for which requests are counted
@@ -53,7 +54,7 @@ type scale struct {
 // in seconds that it all works.
 func full(rounds int) scale {
 	return scale{
-		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, crashes: rounds,
+		pairs: 40 * rounds, handovers: 4 * rounds, waiting: []int{2, 16, 64, 256}, herds: []int{64, 256, 400}, crashes: rounds,
 		resting: []int{1, 100, 1000}, rest: 2 * restTTL, idle: 100, load: time.Second, loads: rounds, entries: 64,
 		members: []int{10, 100, 1000}, crowd: 1000, changes: 2 * rounds,
 		slots: []int{128, 1024, 16384}, rebalances: max(rounds/2, 3),
@@ -62,7 +63,7 @@ func full(rounds int) scale {
 }
 
 var smoke = scale{
-	pairs: 3, handovers: 1, waiting: []int{2}, crashes: 2, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
+	pairs: 3, handovers: 1, waiting: []int{2}, herds: []int{3}, crashes: 2, resting: []int{1, 2}, rest: 500 * time.Millisecond, idle: 2,
 	load: 20 * time.Millisecond, loads: 1, entries: 3, members: []int{2}, crowd: 2, changes: 1,
 	slots: []int{8}, rebalances: 1, clients: 4, storms: 1, calm: time.Second,
 }
@@ -125,6 +126,7 @@ func version(ctx context.Context, store string, c *cluster.Cluster) string {
 		}
 		var number string
 		_, _ = fmt.Sscanf(answer, "Zookeeper version: %s", &number)
+		number, _, _ = strings.Cut(number, "-") // the build
 		return "ZooKeeper " + number
 	}
 }

@@ -4,17 +4,19 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 )
 
-// line is one line of a row's table: figures taken pair by pair. Peer and floor
-// may be missing, or have as many figures as ours.
+// line is one line of a store's table: figures taken pair by pair. The peer's
+// and the floor's may be missing, or are as many as ours.
 type line struct {
 	what              string
 	unit              unit
 	ours, peer, floor []float64
-	peerIs, floorIs   string
+	floorIs           string
 	goals             []goal
+	why               why // shown where a goal is missed
 }
 
 // unit says how figures are written.
@@ -27,22 +29,54 @@ const (
 	bytesUnit    unit = "B"
 )
 
-// goal is what a figure is held against: its median, over the pairs.
-type goal struct {
-	text  string
-	of    func(*line) []float64
-	limit float64
-	least bool // the limit is the least that is wanted, not the most
-	// why says, by store, why the goal is missed where it is known to be: what
-	// the floor is there. It shows only where it is missed.
-	why map[string]string
+// perStore has a limit for each store that has the goal.
+type perStore map[string]float64
+
+// why says, by store, what the difference is between ours and the goal where a
+// goal is missed. The empty name is for all stores.
+type why map[string]string
+
+func (w why) on(store string) string {
+	if text, ok := w[store]; ok {
+		return text
+	}
+	return w[""]
 }
 
-func ours(l *line) []float64 { return l.ours }
+// measure is a figure that a goal is about.
+type measure int
 
-func toPeer(l *line) []float64 { return over(l.ours, l.peer) }
+const (
+	ours measure = iota
+	toPeer
+	toFloor
+)
 
-func toFloor(l *line) []float64 { return over(l.ours, l.floor) }
+// figures returns the figures of a line, one for each pair.
+func (m measure) figures(l *line) []float64 {
+	switch m {
+	case toPeer:
+		return over(l.ours, l.peer)
+	case toFloor:
+		return over(l.ours, l.floor)
+	default:
+		return l.ours
+	}
+}
+
+// goal is what a figure is held against: its median, over the pairs.
+type goal struct {
+	of    measure
+	limit float64
+	least bool // the limit is the least that is wanted, not the most
+}
+
+// goal adds a goal on the stores that have it.
+func (l *line) goal(of measure, store string, limits perStore) {
+	if limit, ok := limits[store]; ok {
+		l.goals = append(l.goals, goal{of: of, limit: limit})
+	}
+}
 
 // over divides pair by pair. Nothing is the result where some have nothing to be
 // divided by: the ratios of the others would not stand for them.
@@ -59,24 +93,39 @@ func over(a, b []float64) []float64 {
 
 // verdict says whether the goal is met or by how much it is missed, and whether
 // it would be otherwise at the other end of the spread.
-func (g goal) verdict(l *line, store string) (text string, met bool) {
-	figures := g.of(l)
+func (g goal) verdict(l *line) (text string, met bool) {
+	text = g.text(l)
+	figures := g.of.figures(l)
 	if len(figures) == 0 {
-		return g.text + ": not measured", false
+		return text + ": not measured", false
 	}
 	m := median(figures)
 	met = g.allows(m)
-	text = g.text + ": met"
-	if !met {
-		text = fmt.Sprintf("%s: **missed by %s %%**", g.text, percent(math.Abs(m/g.limit-1)))
+	if met {
+		text += ": met"
+	} else {
+		text += fmt.Sprintf(": **missed by %s %%**", percent(math.Abs(m/g.limit-1)))
 	}
 	if low, high := spread(figures); g.allows(low) != g.allows(high) {
-		text += ", the limit within the spread"
-	}
-	if why := g.why[store]; why != "" && !met {
-		text += ". " + why
+		text += ", within the spread"
 	}
 	return text, met
+}
+
+// text is the goal in words.
+func (g goal) text(l *line) string {
+	bound := "at most "
+	if g.least {
+		bound = "at least "
+	}
+	switch g.of {
+	case toPeer:
+		return bound + unit(plain).one(g.limit) + " × stock"
+	case toFloor:
+		return bound + unit(plain).one(g.limit) + " × floor"
+	default:
+		return bound + l.unit.one(g.limit)
+	}
 }
 
 // percent writes a share without digits that say nothing.
@@ -105,7 +154,7 @@ func quantile(figures []float64, share float64) float64 {
 }
 
 // median is the mean of the middle two where there is no middle one: the lower
-// of them would be the better for whoever is to be fast.
+// of them would favour the faster side.
 func median(figures []float64) float64 {
 	if len(figures) == 0 {
 		return math.NaN()
@@ -121,34 +170,41 @@ func spread(figures []float64) (low, high float64) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// show writes median and 99th percentile.
+// show writes the median.
 func (u unit) show(figures []float64) string {
 	if len(figures) == 0 {
 		return "-"
 	}
-	m, tail := median(figures), quantile(figures, 0.99)
-	if len(figures) == 1 || m == tail {
-		return u.one(m)
-	}
-	if u == perSecond {
-		tail = quantile(figures, 0.01) // the worst are the lowest
-	}
-	return u.one(m) + " / " + u.one(tail)
+	return u.one(median(figures))
 }
 
+// one writes a figure with three digits that say something.
 func (u unit) one(f float64) string {
-	text := fmt.Sprintf("%.0f", f)
 	switch {
-	case f == math.Trunc(f): // nothing behind the point
-	case math.Abs(f) < 10:
-		text = fmt.Sprintf("%.2f", f)
-	case math.Abs(f) < 100:
-		text = fmt.Sprintf("%.1f", f)
+	case u == milliseconds && f != 0 && math.Abs(f) < 0.1:
+		f, u = 1000*f, "µs"
+	case u == milliseconds && math.Abs(f) >= 10_000:
+		f, u = f/1000, "s"
+	case u == bytesUnit && math.Abs(f) >= 10*1024:
+		f, u = f/1024, "KiB"
 	}
+	text := strconv.FormatFloat(f, 'f', digits(f), 64)
 	if u == plain {
 		return text
 	}
 	return text + " " + string(u)
+}
+
+// digits is how many there are behind the point.
+func digits(f float64) int {
+	switch size := math.Abs(f); {
+	case f == math.Trunc(f), size >= 100:
+		return 0
+	case size >= 10:
+		return 1
+	default:
+		return 2
+	}
 }
 
 func ratios(figures []float64) string {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -34,36 +33,67 @@ func TestRatiosArePairByPair(t *testing.T) {
 	if got := over(l.ours, []float64{0, 1, 0}); got != nil {
 		t.Errorf("to nothing: %v", got)
 	}
-	if got := toPeer(l); !slices.Equal(got, []float64{0.5, 0.5, 2}) {
+	if got := toPeer.figures(l); !slices.Equal(got, []float64{0.5, 0.5, 2}) {
 		t.Errorf("to the peer: %v", got)
 	}
-	if got := toFloor(l); !slices.Equal(got, []float64{1, 1}) {
+	if got := toFloor.figures(l); !slices.Equal(got, []float64{1, 1}) {
 		t.Errorf("to the floor: %v", got)
 	}
 }
 
 func TestVerdicts(t *testing.T) {
-	l := &line{ours: []float64{2, 2, 2}, peer: []float64{1, 1, 4}}
-	why := map[string]string{"etcd": "For a reason."}
+	l := &line{unit: milliseconds, ours: []float64{2, 2, 2}, peer: []float64{1, 1, 4}}
 	for name, c := range map[string]struct {
 		goal goal
 		want string
 		met  bool
 	}{
-		"met":       {goal{text: "g", of: ours, limit: 2}, "g: met", true},
-		"least met": {goal{text: "g", of: ours, limit: 2, least: true}, "g: met", true},
-		"missed":    {goal{text: "g", of: ours, limit: 1.6, why: why}, "g: **missed by 25 %**. For a reason.", false},
-		"least":     {goal{text: "g", of: ours, limit: 4, least: true}, "g: **missed by 50 %**", false},
-		"by little": {goal{text: "g", of: ours, limit: 1.99}, "g: **missed by less than 1 %**", false},
-		"spread":    {goal{text: "g", of: toPeer, limit: 1}, "g: **missed by 100 %**, the limit within the spread", false},
-		"barely":    {goal{text: "g", of: toPeer, limit: 1, least: true, why: why}, "g: met, the limit within the spread", true},
-		"missing":   {goal{text: "g", of: toFloor, limit: 1}, "g: not measured", false},
+		"met":       {goal{of: ours, limit: 2}, "at most 2 ms: met", true},
+		"least met": {goal{of: ours, limit: 2, least: true}, "at least 2 ms: met", true},
+		"missed":    {goal{of: ours, limit: 1.6}, "at most 1.60 ms: **missed by 25 %**", false},
+		"least":     {goal{of: ours, limit: 4, least: true}, "at least 4 ms: **missed by 50 %**", false},
+		"by little": {goal{of: ours, limit: 1.99}, "at most 1.99 ms: **missed by less than 1 %**", false},
+		"spread":    {goal{of: toPeer, limit: 1}, "at most 1 × stock: **missed by 100 %**, within the spread", false},
+		"barely":    {goal{of: toPeer, limit: 1, least: true}, "at least 1 × stock: met, within the spread", true},
+		"missing":   {goal{of: toFloor, limit: 1}, "at most 1 × floor: not measured", false},
 	} {
-		if text, met := c.goal.verdict(l, "etcd"); text != c.want || met != c.met {
+		if text, met := c.goal.verdict(l); text != c.want || met != c.met {
 			t.Errorf("%s: %q, %v", name, text, met)
 		}
-		if text, _ := c.goal.verdict(l, "consul"); strings.Contains(text, "reason") {
-			t.Errorf("%s: another store's reason: %q", name, text)
+	}
+}
+
+func TestGoalsOfAStore(t *testing.T) {
+	// Catches: a goal of one store held against another.
+	var l line
+	l.goal(toPeer, "consul", perStore{"etcd": 1.1})
+	if len(l.goals) > 0 {
+		t.Errorf("goals of another store: %v", l.goals)
+	}
+	l.goal(toPeer, "etcd", perStore{"etcd": 1.1})
+	if want := []goal{{of: toPeer, limit: 1.1}}; !slices.Equal(l.goals, want) {
+		t.Errorf("goals %v, want %v", l.goals, want)
+	}
+	for store, want := range map[string]string{"etcd": "its own", "consul": "all"} {
+		if got := (why{"etcd": "its own", "": "all"}).on(store); got != want {
+			t.Errorf("the reason on %s is %q", store, got)
+		}
+	}
+}
+
+func TestFiguresAreReadable(t *testing.T) {
+	for want, text := range map[string]string{
+		"0.12 µs":  milliseconds.one(0.00012), // Catches: "0.00 ms"
+		"6.62 ms":  milliseconds.one(6.6189),
+		"583 ms":   milliseconds.one(582.7),
+		"13.2 s":   milliseconds.one(13_200),
+		"0 ms":     milliseconds.one(0),
+		"62.5 KiB": bytesUnit.one(64_000),
+		"21863 /s": perSecond.one(21863.2),
+		"1.25":     plain.one(1.25),
+	} {
+		if text != want {
+			t.Errorf("%q, want %q", text, want)
 		}
 	}
 }

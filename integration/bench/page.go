@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,10 +15,10 @@ import (
 func (r *Report) progress(o outcome) {
 	out := r.config.Progress
 	for _, l := range o.lines {
-		fmt.Fprintf(out, "  %s: ours %s, peer %s, to peer %s, floor %s, to floor %s\n", l.what,
-			l.unit.show(l.ours), l.unit.show(l.peer), ratios(toPeer(&l)), l.unit.show(l.floor), ratios(toFloor(&l)))
+		fmt.Fprintf(out, "  %s: ours %s, stock %s, to stock %s, floor %s, to floor %s\n", l.what,
+			l.unit.show(l.ours), l.unit.show(l.peer), ratios(toPeer.figures(&l)), l.unit.show(l.floor), ratios(toFloor.figures(&l)))
 		for _, g := range l.goals {
-			text, _ := g.verdict(&l, o.store)
+			text, _ := g.verdict(&l)
 			fmt.Fprintf(out, "    %s\n", text)
 		}
 	}
@@ -27,11 +28,19 @@ func (r *Report) progress(o outcome) {
 	fmt.Fprintf(out, "  took %v\n", o.took.Round(100*time.Millisecond))
 }
 
-// Page is the report as docs/benchmarks.md.
+// Page is the report as docs/benchmarks.md. It refers to the CSV file beside it.
 func (r *Report) Page() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `make bench`; do not edit. Reasons stand beside the rows in `integration/bench`.\n\n")
-	fmt.Fprintf(&b, "| | |\n| --- | --- |\n")
+	b.WriteString(`# Benchmarks
+
+"Ours" is Quorate. "Stock" is the recipe of the store's own client, and the floor is the least that the store takes for the
+same result. All three take turns on one cluster and one machine. A figure is a median. A ratio is the median of the
+ratios of all pairs, with the middle four fifths of them in brackets. [The rows](#the-rows) says what each row measures, and
+[the raw figures](benchmarks.csv) are in a file. ` + "`make bench`" + ` writes this page; do not edit it.
+
+| | |
+| --- | --- |
+`)
 	for _, fact := range [][2]string{
 		{"machine", machine()},
 		{"stores", strings.Join(r.versions, ", ") + ": three servers of each on this machine, with fsync, one store at a time"},
@@ -42,78 +51,107 @@ func (r *Report) Page() string {
 	} {
 		fmt.Fprintf(&b, "| %s | %s |\n", fact[0], fact[1])
 	}
-	b.WriteString(`
-Ours, the peer's and the floor's take turns, on the same cluster and the same machine. Each is the median, and behind the
-stroke the 99th percentile (of fewer than a hundred figures the worst). A ratio is taken pair by pair: the median, and in
-brackets the spread, which is where the middle four fifths lie. The floor is what the store takes for the least that could
-be done.
-`)
+	var n notes
+	for _, store := range append(Stores(), aloneStore) {
+		r.table(&b, store, &n)
+	}
+	n.write(&b)
+	b.WriteString("\n## The rows\n")
 	for _, row := range rows {
-		r.section(&b, row)
+		if r.has(row) {
+			fmt.Fprintf(&b, "\n**%s.** %s\n", row.title, row.about)
+		}
+	}
+	b.WriteString("\nThe stock recipes:\n\n| store | election | counter | membership |\n| --- | --- | --- | --- |\n")
+	for _, store := range Stores() {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", titles[store], recipe[store].election, recipe[store].counter, recipe[store].presence)
 	}
 	return b.String()
 }
 
-func (r *Report) section(b *strings.Builder, row row) {
+// titles are the headings of the tables.
+var titles = map[string]string{
+	"etcd": "etcd", "consul": "Consul", "zookeeper": "ZooKeeper", "postgres": "PostgreSQL", aloneStore: "Without a store",
+}
+
+// table writes the figures of one store.
+func (r *Report) table(b *strings.Builder, store string, n *notes) {
 	header := false
 	for _, o := range r.outcomes {
-		if o.row.name != row.name {
+		if o.store != store {
 			continue
 		}
 		if !header {
-			fmt.Fprintf(b, "\n## %s\n\n%s\n", row.title, row.about)
+			fmt.Fprintf(b, "\n## %s\n\n| | ours | stock | ours / stock | floor | ours / floor | goal |\n| --- | --- | --- | --- | --- | --- | --- |\n", titles[store])
 			header = true
 		}
-		fmt.Fprintf(b, "\n### %s: %s\n\n", row.title, o.store)
 		if o.err != nil {
-			fmt.Fprintf(b, "**Failed**: %s\n\n", cell(o.err.Error()))
+			fmt.Fprintf(b, "| %s | **failed** | | | | | %s |\n", o.row.title, n.mark(firstLine(o.err.Error())))
 		}
-		if len(o.lines) == 0 {
-			continue
-		}
-		fmt.Fprintf(b, "| | ours | peer | ours / peer | floor | ours / floor | goal |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, l := range o.lines {
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", l.what, l.unit.show(l.ours),
-				named(l.unit.show(l.peer), l.peerName(o)), ratios(toPeer(&l)),
-				named(l.unit.show(l.floor), l.floorIs), ratios(toFloor(&l)), l.verdicts(o.store))
+			fmt.Fprintf(b, "| %s: %s | %s | %s | %s | %s | %s | %s |\n", o.row.title, l.what, l.unit.show(l.ours), l.unit.show(l.peer),
+				ratios(toPeer.figures(&l)), n.named(l.unit.show(l.floor), l.floorIs), ratios(toFloor.figures(&l)), n.verdicts(&l, store))
 		}
 	}
 }
 
-// peerName names what the peer's figures are of.
-func (l *line) peerName(o outcome) string {
-	switch {
-	case l.peerIs != "":
-		return l.peerIs
-	case o.row.name == "counter":
-		return recipe[o.store].counter
-	default:
-		return recipe[o.store].election
-	}
+func (r *Report) has(row row) bool {
+	return slices.ContainsFunc(r.outcomes, func(o outcome) bool { return o.row.name == row.name })
 }
 
-func named(figures, name string) string {
+// notes are the reasons that a page gives, once each.
+type notes struct{ texts []string }
+
+// mark returns the number of a note, in brackets.
+func (n *notes) mark(text string) string {
+	at := slices.Index(n.texts, text)
+	if at < 0 {
+		at = len(n.texts)
+		n.texts = append(n.texts, text)
+	}
+	return fmt.Sprintf("[%d](#notes)", at+1)
+}
+
+// named adds to figures the note of what they are of.
+func (n *notes) named(figures, name string) string {
 	if figures == "-" || name == "" {
 		return figures
 	}
-	return figures + " (" + name + ")"
+	return figures + " " + n.mark("The floor is "+name+".")
 }
 
-func (l *line) verdicts(store string) string {
+// verdicts are those of a line's goals, with the reason where one is missed.
+func (n *notes) verdicts(l *line, store string) string {
 	if len(l.goals) == 0 {
 		return "-"
 	}
 	var all []string
+	missed := false
 	for _, g := range l.goals {
-		text, _ := g.verdict(l, store)
+		text, met := g.verdict(l)
 		all = append(all, text)
+		missed = missed || !met
 	}
-	return cell(strings.Join(all, "<br>"))
+	verdict := strings.Join(all, "; ")
+	if reason := l.why.on(store); missed && reason != "" {
+		verdict += " " + n.mark(reason)
+	}
+	return verdict
 }
 
-// cell fits text into a table's cell.
-func cell(text string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(text, "|", "\\|"), "\n", " ")
+func (n *notes) write(b *strings.Builder) {
+	if len(n.texts) == 0 {
+		return
+	}
+	b.WriteString("\n## Notes\n\n")
+	for i, text := range n.texts {
+		fmt.Fprintf(b, "%d. %s\n", i+1, text)
+	}
+}
+
+func firstLine(text string) string {
+	text, _, _ = strings.Cut(text, "\n")
+	return text
 }
 
 // machine says what this ran on.

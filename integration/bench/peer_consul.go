@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -12,18 +14,30 @@ import (
 )
 
 type consulPeer struct {
-	client *api.Client
-	ttl    time.Duration
-	life   context.Context
-	end    context.CancelFunc
-	mu     sync.Mutex
-	id     string // of the session
+	client    *api.Client
+	transport *http.Transport
+	ttl       time.Duration
+	life      context.Context
+	end       context.CancelFunc
+
+	mu sync.Mutex
+	id string // of the session; guarded by mu
 }
 
 func openConsul(addrs []string, ttl time.Duration) (peer, error) {
-	client, err := api.NewClient(&api.Config{Address: addrs[0]})
-	p := &consulPeer{client: client, ttl: ttl}
+	p := &consulPeer{ttl: ttl}
 	p.life, p.end = context.WithCancel(context.Background())
+	// A Lock that is held has goroutines that outlive the row. After close they get
+	// no connection: another server may listen at that port by then.
+	var err error
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	p.transport = &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if p.life.Err() != nil {
+			return nil, p.life.Err()
+		}
+		return dialer.DialContext(ctx, network, addr)
+	}}
+	p.client, err = api.NewClient(&api.Config{Address: addrs[0], HttpClient: &http.Client{Transport: p.transport}})
 	return p, err
 }
 
@@ -69,6 +83,7 @@ func (p *consulPeer) watch(ctx context.Context, key string) (<-chan time.Time, e
 		for ctx.Err() == nil {
 			_, meta, err := p.client.KV().Get(key, (&api.QueryOptions{WaitIndex: index, WaitTime: time.Minute}).WithContext(ctx))
 			if err != nil {
+				_ = pause(ctx, 100*time.Millisecond)
 				continue
 			}
 			if meta.LastIndex != index {
@@ -145,4 +160,7 @@ func (p *consulPeer) present(ctx context.Context, dir, id string) error {
 	return nil
 }
 
-func (p *consulPeer) close() { p.end() }
+func (p *consulPeer) close() {
+	p.end()
+	p.transport.CloseIdleConnections()
+}

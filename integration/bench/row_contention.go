@@ -21,15 +21,15 @@ func contention(ctx context.Context, l *lab) ([]line, error) {
 	all := fmt.Sprintf("%d processes with 1 caller each: ", contenders)
 	rate := line{
 		what: all + "increments", unit: perSecond, floorIs: "bare commits, one after the other",
-		goals: []goal{{text: "at least 0.7 of the bare commits", of: toFloor, limit: 0.7, least: true}},
+		goals: []goal{{of: toFloor, limit: 0.7, least: true}},
 	}
 	share := line{
-		what: all + "the smallest share, of the median", unit: plain,
-		goals: []goal{{text: "at least a tenth", of: ours, limit: 0.1, least: true}},
+		what: all + "smallest share of a process, in medians", unit: plain,
+		goals: []goal{{of: ours, limit: 0.1, least: true}},
 	}
 	longest := line{
 		what: all + "longest Add", unit: milliseconds,
-		goals: []goal{{text: "at most 2 s", of: ours, limit: 2000}},
+		goals: []goal{{of: ours, limit: 2000}},
 	}
 	name := l.name()
 	var us, them []func() error

@@ -16,18 +16,12 @@ const shortTTL = 2 * time.Second
 // given the office up: the next leader hears it by a notification of its own.
 // Ours and theirs crash at the same moment: what is compared is seconds long.
 func crashes(ctx context.Context, l *lab) ([]line, error) {
-	recipe := recipe[l.Name].election
-	all := line{what: "from the crash on", unit: milliseconds, peerIs: recipe, goals: []goal{
-		{
-			text: "no slower than the stock recipe", of: toPeer, limit: 1, why: crashWhy(),
-		},
-	}}
-	if l.Name == "postgres" {
-		all.goals = append(all.goals, goal{text: "within the TTL and a second", of: ours, limit: ms(shortTTL + time.Second)})
+	all := line{what: "from the crash", unit: milliseconds, goals: []goal{{of: toPeer, limit: 1}}, why: crashWhy}
+	all.goal(ours, l.Name, perStore{"postgres": ms(shortTTL + time.Second)})
+	after := line{
+		what: "from when a bare watch shows that it is free", unit: milliseconds, floorIs: "two bare commits",
+		goals: []goal{{of: toFloor, limit: 1}},
 	}
-	after := line{what: "from when a bare watch is told that it is free", unit: milliseconds, floorIs: "two bare commits", goals: []goal{
-		{text: "at most two commits", of: toFloor, limit: 1, why: readWhy},
-	}}
 	for range l.scale.crashes {
 		c, err := crash(ctx, l)
 		if err != nil {
@@ -39,11 +33,11 @@ func crashes(ctx context.Context, l *lab) ([]line, error) {
 	return []line{all, after}, nil
 }
 
-func crashWhy() map[string]string {
-	why := everywhere("Both wait for the store to end a session. When that was renewed last before the crash is chance, and so is when the store looks")
-	why["postgres"] = "The stock lock is the connection's, and these connections are reset. Where a machine falls silent, it lasts until TCP " +
-		"gives up, which takes hours by default"
-	return why
+// crashWhy says what the time depends on beside the recipe.
+var crashWhy = why{
+	"": "Both wait until the store ends a session. The time since its last renewal is chance.",
+	"postgres": "The stock lock belongs to its connection, and these connections are reset. If a machine falls silent instead, " +
+		"the stock lock lasts until TCP gives up, which takes hours by default.",
 }
 
 type crashed struct{ ours, peer, rest, floor float64 }

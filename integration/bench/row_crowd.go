@@ -45,8 +45,6 @@ func crowdAtRest(ctx context.Context, l *lab) ([]line, error) {
 		return nil, err
 	}
 	rate := line{what: fmt.Sprintf("%d members in %d processes: requests of all", n, len(groups)), unit: perSecond, ours: []float64{perTTL / restTTL.Seconds()}}
-	if l.Name == "postgres" {
-		rate.goals = []goal{{text: "at most 100/s", of: ours, limit: 100}}
-	}
+	rate.goal(ours, l.Name, perStore{"postgres": 100})
 	return []line{rate}, nil
 }

@@ -52,10 +52,8 @@ func rebalancesOf(ctx context.Context, l *lab, n int) ([]line, error) {
 	}
 	total := line{what: fmt.Sprintf("%d slots: a fifth worker has its share", n), unit: milliseconds}
 	commits := line{what: fmt.Sprintf("%d slots: commits of all workers", n)}
-	moved := line{what: fmt.Sprintf("%d slots: slots that moved, of the fewest possible", n), goals: []goal{
-		{text: "the fewest", of: ours, limit: 1},
-	}}
-	ownerless := line{what: fmt.Sprintf("%d slots: without an owner, each slot that moves", n), unit: milliseconds, floorIs: "commit, notification, commit"}
+	moved := line{what: fmt.Sprintf("%d slots: slots that moved, of the fewest possible", n), goals: []goal{{of: ours, limit: 1}}}
+	ownerless := line{what: fmt.Sprintf("%d slots: time without an owner, for each slot that moves", n), unit: milliseconds, floorIs: "commit, notification, commit"}
 	bare, notified, err := barePair(ctx, l)
 	if err != nil {
 		return nil, err

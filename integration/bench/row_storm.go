@@ -13,17 +13,14 @@ import (
 // group that it watches, and counts what the servers get.
 func storms(ctx context.Context, l *lab) ([]line, error) {
 	n := l.scale.clients
-	requests := line{
-		what: fmt.Sprintf("%d processes: most requests within a second", n), peerIs: recipe[l.Name].presence,
-		goals: []goal{{text: "no more than the stock client", of: toPeer, limit: 1, why: everywhere("Each of ours reads again what it watches, " +
-			"for it may have missed something")}},
-	}
-	connections := line{what: fmt.Sprintf("%d processes: connections opened in all", n), peerIs: recipe[l.Name].presence}
-	all := line{
-		what:   fmt.Sprintf("%d processes: requests in all, until all see that and for %v at least", n, l.scale.calm),
-		peerIs: recipe[l.Name].presence,
-	}
-	back := line{what: fmt.Sprintf("%d processes: until all see what another member changed at that moment", n), unit: milliseconds}
+	of := func(what string) line { return line{what: fmt.Sprintf("%d processes: %s", n, what)} }
+	requests := of("most requests within a second")
+	requests.goal(toPeer, l.Name, perStore{"etcd": 1.5, "consul": 1.5, "zookeeper": 2})
+	connections := of("connections opened")
+	all := of(fmt.Sprintf("requests in all, in %v at least", l.scale.calm))
+	all.goal(ours, l.Name, perStore{"etcd": 1800, "consul": 1500, "zookeeper": 3000})
+	back := line{what: fmt.Sprintf("%d processes: until all see a change of that moment", n), unit: milliseconds}
+	back.goals = []goal{{of: ours, limit: 2000}}
 	for range l.scale.storms {
 		for side := range 2 {
 			f, err := storm(ctx, l, side, n)

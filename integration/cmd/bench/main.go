@@ -1,10 +1,12 @@
 // Command bench measures Quorate beside the stock recipes of its stores, on real
 // clusters of three on this machine, prints what it finds, and writes it as a
-// page.
+// page, with the raw figures in a CSV file beside it.
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -19,7 +21,7 @@ func main() {
 	stores := flag.String("stores", "", "which of "+strings.Join(bench.Stores(), ", ")+"; all by default")
 	rows := flag.String("rows", "", "which of "+strings.Join(bench.Rows(), ", ")+"; all by default")
 	rounds := flag.Int("rounds", 5, "how often what takes seconds is measured")
-	page := flag.String("page", "", "where to write the page; by default it is printed")
+	page := flag.String("page", "", "where to write the page, and a CSV file of that name beside it; by default the page is printed")
 	profile := flag.String("profile", "", "where to write a CPU profile of this process")
 	smoke := flag.Bool("smoke", false, "measure next to nothing, to see that it can be done")
 	flag.Parse()
@@ -52,10 +54,15 @@ func run(config bench.Config, page, profile string) error {
 	if page == "" {
 		return err
 	}
-	if writing := os.WriteFile(page, []byte(report.Page()), 0o644); writing != nil {
-		return writing
+	var raw bytes.Buffer
+	writing := report.WriteCSV(&raw)
+	if writing == nil {
+		writing = os.WriteFile(page, []byte(report.Page()), 0o644)
 	}
-	return err
+	if writing == nil {
+		writing = os.WriteFile(strings.TrimSuffix(page, ".md")+".csv", raw.Bytes(), 0o644)
+	}
+	return errors.Join(writing, err)
 }
 
 // list splits at commas and spaces.
