@@ -42,7 +42,7 @@ var keyName = regexp.MustCompile("^[a-z]+(_[a-z]+)*$")
 // with the level and the keys that it has, and no other.
 func TestEveryLogLineHasItsRow(t *testing.T) {
 	rows := map[string][]string{}
-	for _, row := range table(t, "Level", "Message", "Keys", "Meaning", "What to do") {
+	for _, row := range table(t, "Level", "Message", "Keys", "Meaning", "Action") {
 		message := only(t, row[1])
 		if rows[message] != nil {
 			t.Errorf("two rows for %q", message)

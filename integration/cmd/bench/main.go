@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/pprof"
@@ -25,6 +26,7 @@ func main() {
 	profile := flag.String("profile", "", "where to write a CPU profile of this process")
 	smoke := flag.Bool("smoke", false, "measure next to nothing, to see that it can be done")
 	flag.Parse()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // thousands of Stores would log each session
 	config := bench.Config{Stores: list(*stores), Rows: list(*rows), Rounds: *rounds, Smoke: *smoke, Progress: os.Stderr}
 	if err := run(config, *page, *profile); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
