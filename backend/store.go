@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/backend/driver"
 )
@@ -75,6 +76,9 @@ func New(d driver.Driver, options *Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// TTL returns Options.TTL. A session's own may be longer: Session.TTL.
+func (s *Store) TTL() time.Duration { return s.opts.TTL }
 
 // Logger returns the logger of the Store's options, never nil.
 func (s *Store) Logger() *slog.Logger { return s.opts.Logger }

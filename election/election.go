@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/office"
@@ -22,6 +23,13 @@ var (
 	ErrNoLeader = errors.New("no leader")
 	// ErrCampaigning: this Election campaigns or leads already.
 	ErrCampaigning = errors.New("this Election campaigns or leads already")
+	// ErrNoCandidate: no candidate with the ID waits, so Transfer did nothing.
+	ErrNoCandidate = office.ErrNoCandidate
+	// ErrPriorities: candidates have priorities, so Transfer did nothing. Raise the
+	// priority of the other candidate instead.
+	ErrPriorities = office.ErrPriorities
+	// ErrUnhealthy: the process stepped down because Options.Healthy failed.
+	ErrUnhealthy = errors.New("unhealthy")
 )
 
 // Options are the options of an Election; nil means the defaults.
@@ -42,6 +50,24 @@ type Options struct {
 	// crash, and one read per renewal. Set it in all candidates or in none.
 	Strict bool
 
+	// Priority is this candidate's (default 0). Of the waiting candidates the one
+	// with the highest priority is next. A leader with a lower priority steps down
+	// once that one has waited for Settle. SetPriority changes it. Where there are
+	// priorities, a hand-over costs one read more, and Transfer is refused.
+	Priority int
+
+	// Settle is how long a leader waits for a candidate with a higher priority
+	// before it steps down (default: the session's TTL). A leadership moves at most
+	// once per Settle for a priority.
+	Settle time.Duration
+
+	// Healthy is asked while this process campaigns and leads, each eighth of the
+	// Store's TTL. If it returns an error, or does not return within another
+	// eighth, the process is unhealthy: it leaves the queue, or steps down. It
+	// campaigns again once Healthy returns nil. From the failure to the end of the
+	// leadership's context a quarter of the TTL passes at most.
+	Healthy func(context.Context) error
+
 	// MinTerm makes terms start above it. Set it to the highest term ever acted
 	// on after the store was lost or restored from a backup, if no candidate
 	// remembers that term.
@@ -55,6 +81,8 @@ type Election struct {
 	store  *backend.Store
 	name   string
 	office *office.Office
+
+	health *health // nil without Options.Healthy
 
 	busy    atomic.Bool                // a campaign or leadership is on
 	current atomic.Pointer[Leadership] // the last one that began
@@ -72,8 +100,7 @@ func New(store *backend.Store, name string, options *Options) (*Election, error)
 		opts = *options
 	}
 	e := &Election{store: store, name: name}
-	var err error
-	e.office, err = office.New(store, office.Spec{
+	spec := office.Spec{
 		Subject: backend.Subject{Kind: backend.KindElection, Name: name},
 		ID:      opts.ID,
 		Meta:    opts.Meta,
@@ -83,12 +110,28 @@ func New(store *backend.Store, name string, options *Options) (*Election, error)
 		Ended:   ErrResigned,
 		OnBegin: e.leads,
 		OnEnd:   e.led,
-	})
+
+		Priority: opts.Priority,
+		Settle:   opts.Settle,
+	}
+	if opts.Settle < 0 {
+		return nil, fmt.Errorf("election: %w: Options.Settle is %v", backend.ErrInvalid, opts.Settle)
+	}
+	if opts.Healthy != nil && store != nil {
+		e.health = newHealth(e, opts.Healthy)
+		spec.Keep = e.health.keep
+	}
+	var err error
+	e.office, err = office.New(store, spec)
 	if err != nil {
 		return nil, err
 	}
 	return e, nil
 }
+
+// SetPriority changes the priority of this candidate or leader, also while it
+// campaigns or leads. It does not wait for the store.
+func (e *Election) SetPriority(priority int) { e.office.SetPriority(priority) }
 
 // Name returns the name of the election.
 func (e *Election) Name() string { return e.name }
@@ -118,13 +161,16 @@ func (e *Election) led(t *office.Tenure, lost bool, cause, body error) {
 // the keys are deleted in the background, until the session ends and they go
 // with it. Other errors: ErrCampaigning; backend.ErrDenied, ErrClosed.
 //
+// Campaign does not wait for Resign: if the leadership's context ends because the
+// process steps down (Priority, Healthy), call Resign, so that the next one leads.
+//
 // A call of Campaign says that the work done under an earlier Leadership of
 // this Election has stopped, if its context has ended without a Resign.
 func (e *Election) Campaign(ctx context.Context) (*Leadership, error) {
 	if err := e.begin(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := e.office.Campaign(ctx, context.WithoutCancel(ctx), e.finish); err != nil {
+	if _, err := e.campaign(ctx, context.WithoutCancel(ctx), e.finish); err != nil {
 		e.finish()
 		return nil, err
 	}

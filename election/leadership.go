@@ -35,6 +35,24 @@ func (l *Leadership) Guard() backend.Guard { return l.tenure.Guard() }
 // trusted.
 func (l *Leadership) Confirm(ctx context.Context) error { return l.tenure.Confirm(ctx) }
 
+// Transfer hands the office to the waiting candidate with this ID; of several
+// with the ID, to the first. It ends the leadership as Resign does, with one
+// commit that names the successor: that one is served before all others as long as
+// it waits. The gap is that of an ordinary hand-over, and one read.
+//
+// For a leadership of Campaign, call it when the work done under Context has
+// stopped, as with Resign; its result is that of Resign. Under Run, call it from
+// anywhere: it ends Context and returns. Run gives up the office once the body has
+// returned, and campaigns again.
+//
+// If the leadership continues, the error is ErrNoCandidate, ErrPriorities,
+// backend.ErrUnavailable, ErrDenied or ErrClosed. If it was over before, the error
+// says why. If the candidate leaves the queue before the commit, the next one in the
+// queue leads.
+func (l *Leadership) Transfer(ctx context.Context, id string) error {
+	return l.tenure.Transfer(ctx, id)
+}
+
 // Resign ends the leadership and gives up the office. Call it when the work
 // done under Context has stopped: the next leader starts at once. If the
 // leadership is lost already, Resign removes what is left of it.

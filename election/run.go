@@ -2,6 +2,7 @@ package election
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/quorate/quorate/backend"
@@ -19,8 +20,12 @@ import (
 //	body returned                     Run
 //	while leading                     resigns, returns body's error
 //	after the leadership was lost     logs body's error, campaigns again
+//	after the process stepped down    logs body's error, resigns, campaigns again
 //	after ctx ended                   resigns, returns the cause and body's error
 //	by a panic                        resigns, the panic continues
+//
+// A process steps down by Transfer, for a candidate with a higher Priority, or if
+// Healthy fails.
 //
 // Other errors: ErrCampaigning; backend.ErrInvalid for a nil body,
 // backend.ErrDenied, ErrClosed. While the store is unavailable Run waits, and
@@ -34,7 +39,7 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 	}
 	defer e.finish()
 	for {
-		t, err := e.office.Campaign(ctx, ctx, nil)
+		t, err := e.campaign(ctx, ctx, nil)
 		if err != nil {
 			return err
 		}
@@ -43,10 +48,10 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 		switch {
 		case ctx.Err() != nil:
 			return fmt.Errorf("election %q: %w", e.name, office.WithCause(ctx, err))
-		case !lost:
+		case !lost && !t.SteppedDown():
 			return err
-		case err != nil:
-			e.store.Logger().Warn("the body of a lost leadership has returned", "election", e.name, "term", lead.Term(), "body", err)
+		case err != nil && !errors.Is(err, context.Canceled):
+			e.store.Logger().Warn("the body of a leadership that ended has returned", "election", e.name, "term", lead.Term(), "body", err)
 		}
 	}
 }

@@ -24,6 +24,8 @@ type Candidate struct {
 	ID string
 	// Nonce is unique to one campaign: the last component of its key.
 	Nonce string
+	// Priority is its Options.Priority.
+	Priority int
 }
 
 // Status reads the state of the election, in one round of reads. It
@@ -37,7 +39,7 @@ func (e *Election) Status(ctx context.Context) (Status, error) {
 	only := state.Seats[0]
 	status := Status{Leader: leaderOf(only.Holder), Term: only.Number, Holder: only.Last, Clean: only.Clean}
 	for _, w := range state.Queue {
-		status.Queue = append(status.Queue, Candidate{ID: w.ID, Nonce: w.Nonce})
+		status.Queue = append(status.Queue, Candidate{ID: w.ID, Nonce: w.Nonce, Priority: w.Priority})
 	}
 	return status, nil
 }

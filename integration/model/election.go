@@ -15,8 +15,8 @@ package model
 //	arrive, holds, apply       backend/driver Commit: all conditions, then all operations
 //	elRemove, elLimit          lock.Remove, lock.Semaphore.Resize
 //
-// A mutex is an election, a semaphore an election with n seats. The model has
-// more than the packages: priorities, and a successor that the leader names.
+// A mutex is an election, a semaphore an election with n seats. A priority is
+// that of the queue entry; a candidate changes it by putting the entry.
 //
 // Trust: the holder of a session trusts it until its window ends. Only then may
 // the store expire the session, or never (backend/session.go, internal/trust).
@@ -37,6 +37,7 @@ var (
 	elGuard    = says("a guarded commit is applied only while the ownership holds in the store: no guard of an older tenure passes")
 	elOrder    = says("first come, first served: a candidate that waited when a campaign began is served before it")
 	elNamed    = says("a named successor that waits is served before all others")
+	elPrior    = says("a candidate that waits when the office becomes free is served before those with a lower priority")
 	elOver     = says("a campaign that has been given up takes no office afterwards")
 	elOthers   = says("no clean-up or resignation deletes the leader key of another tenure")
 	elLimits   = says("once the number of permits was lowered to n, no permit with the number n or a higher one is given")
@@ -69,7 +70,7 @@ const (
 func (k elMark) sameName(o elMark) bool { return k.elTenure == o.elTenure && k.Kind == o.Kind }
 
 // elEntry is a queue entry. Touched counts the puts to it.
-type elEntry struct{ Who, Nonce, Session, Touched uint8 } // Who from 1
+type elEntry struct{ Who, Nonce, Session, Touched, Prio uint8 } // Who from 1
 
 type elLeader struct {
 	Tenure  elTenure
@@ -84,6 +85,7 @@ type elSeat struct {
 
 	// Ghosts, of this history of the store.
 	Last   elTenure // the last tenure
+	Waited uint8    // who waited when the office became free
 	Forgot bool     // since then no key had its number for a while
 }
 
@@ -93,6 +95,8 @@ type elStore struct {
 	Floor elKey               // of all names: numbers of a name without marks are above it
 	Limit elKey               // of a lock: how many seats there are; none if it is not in use
 	Alive [elCandidates]uint8 // sessions, as a set of bits
+	// Ranked: a key in tenure/ says that there are priorities. It stays.
+	Ranked bool
 }
 
 // elKey is a key with a number. Versions count its puts.
@@ -189,6 +193,8 @@ type elCandidate struct {
 	Pending uint8
 	Late    bool
 
+	Prio uint8 // of its next queue entry
+
 	Came uint8 // a ghost: who waited in the queue when the campaign began
 }
 
@@ -207,7 +213,7 @@ type elState struct {
 type elFaults struct {
 	TrustEnds, RepliesLost, Resigns, Cancels, Crashes, Again, Transfers uint8
 	Revoked, EntryDeleted, LeaderDeleted, MarkDeleted                   uint8
-	Wiped, Restored, Removed, Others, Limited                           uint8
+	Wiped, Restored, Removed, Others, Limited, Reranked                 uint8
 }
 
 // election is a configuration.
@@ -244,7 +250,8 @@ type elBent struct {
 	clearBlindly, releaseBlindly, markNotWatched, expiresTrusted, noPause, noConfirm,
 	expressBlindly, noReplace, replaceZero, doubtWaits, namedIgnored, namedForEver,
 	noTouch, jumpIgnored, raiseClean, raiseKeeps, floorNotNamed, floorNotRaised,
-	secureBlindly, limitNotNamed, limitNotPut, removeBlindly, removeNoFloorCheck bool
+	secureBlindly, limitNotNamed, limitNotPut, removeBlindly, removeNoFloorCheck,
+	priorUnread, rankedSilently, rerankedSilently, namedAmongRanks bool
 }
 
 // defaults fills in what a configuration leaves out.
@@ -343,7 +350,7 @@ func (m *election) run(limit int) Result {
 		}
 	}
 	for i := range m.n {
-		init.C[i] = elCandidate{Up: true, At: elStart, Tries: i >= m.n-m.tries}
+		init.C[i] = elCandidate{Up: true, At: elStart, Tries: i >= m.n-m.tries, Prio: m.prio[i]}
 		if i >= m.n-m.out {
 			init.C[i].At = elOut
 		}
@@ -375,5 +382,5 @@ func (m *election) begin(s *elState) {
 		return
 	}
 	s.C[1].At, s.C[1].Joined = elHead, true
-	s.Store.Queue[0] = elEntry{Who: 2, Nonce: 1, Session: 1}
+	s.Store.Queue[0] = elEntry{Who: 2, Nonce: 1, Session: 1, Prio: m.prio[1]}
 }

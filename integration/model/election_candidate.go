@@ -197,7 +197,7 @@ func (m *election) waitsBehind(s elState, w int, step elStep) {
 	c := s.C[w]
 	i := s.Store.place(c.Ahead.Who, c.Ahead.Nonce)
 	switch {
-	case i >= 0 && (s.Store.Queue[i] == c.Ahead || m.noTouch):
+	case i >= 0 && (s.Store.Queue[i] == c.Ahead || m.noTouch || m.rerankedSilently && s.Store.Queue[i].Touched == c.Ahead.Touched):
 		m.newGeneration(s, w, step)
 	case i < 0 && m.inTurn(&s, c.Ahead):
 		step("watch: the entry ahead is gone, its owner leads in turn: at the head", func(_ *elState, c *elCandidate) {
@@ -262,6 +262,9 @@ func (m *election) waitsAtHead(s elState, w int, step elStep) {
 		case st.Leader != elLeader{}:
 		case named != elName{} && named != (elName{uint8(w) + 1, c.Nonce}) && !m.namedIgnored:
 			step("watch: the office is free, another successor is named: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
+			return
+		case s.Store.Ranked && !m.priorUnread:
+			step("watch: the office is free, there are priorities: look", func(_ *elState, c *elCandidate) { c.look(elCampaigns) })
 			return
 		default:
 			step("watch: the office is free", func(s *elState, c *elCandidate) {

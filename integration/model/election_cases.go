@@ -44,6 +44,12 @@ func electionCases() []Case {
 		election{n: 3, begun: true, atOnce: true, total: 5, faults: elFaults{Transfers: 1, RepliesLost: 1, Cancels: 1, Resigns: 1, Again: 1}})
 	rule("three: priorities, a reply lost, a holder resigns, again", false,
 		election{n: 3, begun: true, atOnce: true, prio: [elCandidates]uint8{0, 0, 1}, total: 3, faults: elFaults{RepliesLost: 1, Resigns: 1, Again: 1}})
+	rule("three: priorities that change, a holder resigns", false,
+		election{n: 3, begun: true, atOnce: true, prio: [elCandidates]uint8{0, 0, 1}, total: 3, faults: elFaults{Reranked: 2, Resigns: 1}})
+	rule("three: a successor is named, priorities begin", false,
+		election{n: 3, begun: true, atOnce: true, total: 4, faults: elFaults{Transfers: 1, Cancels: 1, Reranked: 2, RepliesLost: 1}})
+	rule("three: a successor is named, one with a priority joins", false,
+		election{n: 3, begun: true, atOnce: true, prio: [elCandidates]uint8{0, 0, 1}, total: 3, faults: elFaults{Transfers: 1, Reranked: 1, Resigns: 1, Again: 1}})
 	rule("three, two seats: a reply lost, a holder resigns", false,
 		election{n: 3, seats: 2, history: true, atOnce: true, total: 2, faults: elFaults{RepliesLost: 1, Resigns: 1}})
 	rule("three, two seats: a reply lost, any key deleted by hand", false,
@@ -119,6 +125,14 @@ func electionCases() []Case {
 		election{elBent: elBent{noTouch: true}, begun: true, n: 3, total: 1, faults: elFaults{Transfers: 1}})
 	mutant("who moves up is at the head", "an owner that took office out of turn does not say that the queue ahead is empty", elOrder.String(),
 		election{elBent: elBent{jumpIgnored: true}, begun: true, n: 3, total: 4, faults: elFaults{Transfers: 1, Resigns: 2, Again: 1}})
+	mutant("a priority is not read", "where there are priorities, the queue is read before the office is taken", elPrior.String(),
+		election{elBent: elBent{priorUnread: true}, begun: true, n: 3, prio: [elCandidates]uint8{0, 0, 1}, total: 1, faults: elFaults{Resigns: 1}})
+	mutant("there is no word of priorities", "a commit that gives an entry a priority creates the key that says so", elPrior.String(),
+		election{elBent: elBent{rankedSilently: true}, begun: true, n: 3, prio: [elCandidates]uint8{0, 0, 1}, total: 1, faults: elFaults{Resigns: 1}})
+	mutant("a successor is named among priorities", "a resignation that names a successor is refused once there are priorities", Stuck,
+		election{elBent: elBent{namedAmongRanks: true}, begun: true, n: 3, prio: [elCandidates]uint8{0, 0, 1}, total: 3, faults: elFaults{Transfers: 1, Cancels: 1, Reranked: 1}})
+	mutant("a priority is changed silently", "a candidate that changes its priority puts its entry", Stuck,
+		election{elBent: elBent{rerankedSilently: true}, begun: true, n: 3, prio: [elCandidates]uint8{0, 0, 1}, total: 2, faults: elFaults{Reranked: 1, Resigns: 1}})
 	mutant("Strict: no pause", "a Strict successor pauses unless the last tenure ended cleanly", elStrict.String(),
 		election{strict: true, elBent: elBent{noPause: true}, begun: true, total: 1, faults: elFaults{Revoked: 1}})
 	mutant("Strict: no look at the leader key", "a Strict holder trusts itself only up to its last look at its key", elStrict.String(),

@@ -136,7 +136,7 @@ func (m *election) inQueue(s *elState, w, place int) {
 			m.pauseOrTake(s, w, uint8(i), st.Marks)
 			return
 		case !behind && n < 0: // only a mutant waits for a successor that is gone
-			ahead, behind = elEntry{named.Who, named.Nonce, 0, 0}, true
+			ahead, behind = elEntry{Who: named.Who, Nonce: named.Nonce}, true
 		case !behind:
 			ahead, behind = c.Queue[n], true
 		}
@@ -151,7 +151,7 @@ func (m *election) inQueue(s *elState, w, place int) {
 // ahead returns the entry directly ahead of a place in the queue, if there is
 // one: the last by priority, then by creation.
 func (m *election) ahead(queue [elQueue]elEntry, place int) (ahead elEntry, ok bool) {
-	prio := func(i int) uint8 { return m.prio[queue[i].Who-1] }
+	prio := func(i int) uint8 { return queue[i].Prio }
 	at := -1
 	for i, e := range queue {
 		if e.Who == 0 || i == place || prio(i) < prio(place) || prio(i) == prio(place) && i > place {

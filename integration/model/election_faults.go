@@ -79,7 +79,7 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 		}
 		step("the process crashes", func(f *elFaults) *uint8 { return &f.Crashes }, func(s *elState, c *elCandidate) {
 			s.shelve(w)
-			*c = elCandidate{Session: c.Session, Nonces: c.Nonces}
+			*c = elCandidate{Session: c.Session, Nonces: c.Nonces, Prio: c.Prio}
 		})
 		under := c.Trusted && c.Session == c.Under
 		switch {
@@ -95,6 +95,18 @@ func (m *election) sessions(s elState, took func(Step, elState)) {
 			step("no reply in time, ErrIndeterminate: it may land later", func(f *elFaults) *uint8 { return &f.RepliesLost }, func(s *elState, c *elCandidate) {
 				s.shelve(w)
 				c.look(c.Mode)
+			})
+		}
+		if i := s.Store.place(who, c.Nonce); i >= 0 && (c.At == elAhead || c.At == elHead) && under {
+			step("changes its priority, puts its entry, looks", func(f *elFaults) *uint8 { return &f.Reranked }, func(s *elState, c *elCandidate) {
+				c.Prio = 1 - c.Prio
+				s.Store.Queue[i].Prio = c.Prio
+				m.ranks(&s.Store, c.Prio)
+				s.newcomer(who)
+				if !m.rerankedSilently {
+					s.Store.Queue[i].Touched++
+				}
+				c.look(elCampaigns)
 			})
 		}
 		if c.Mode == elCampaigns && c.At != elOut && c.At != elLeads && c.At != elStart && under {
@@ -132,11 +144,12 @@ func (m *election) pauses(s elState, w int, took func(Step, elState)) {
 	}
 }
 
-// transfers are resignations that name a successor from the queue. The leader
-// puts the entry ahead of that one: its owner's watch is what wakes it.
+// transfers are resignations that name a successor from the queue, where there
+// are no priorities: the order must not change before the commit. The leader puts
+// the entry ahead of that one: its owner's watch is what wakes it.
 func (m *election) transfers(s elState, w int, step func(string, func(*elFaults) *uint8, func(*elState, *elCandidate))) {
 	for i, e := range s.Store.Queue {
-		if e.Who == 0 || int(e.Who) == w+1 {
+		if e.Who == 0 || int(e.Who) == w+1 || s.Store.Ranked && !m.namedAmongRanks {
 			continue
 		}
 		ahead, _ := m.ahead(s.Store.Queue, i)

@@ -12,15 +12,39 @@ func (s *elStore) place(who, nonce uint8) int {
 // leave deletes an entry of the queue.
 func (s *elState) leave(i int) {
 	q := &s.Store.Queue
-	for w := range s.C {
-		s.C[w].Came &^= 1 << q[i].Who
-	}
+	s.newcomer(q[i].Who)
 	copy(q[i:], q[i+1:])
 	q[elQueue-1] = elEntry{}
 }
 
+// ranks is part of each commit that gives an entry a priority.
+func (m *election) ranks(s *elStore, prio uint8) {
+	s.Ranked = s.Ranked || prio > 0 && !m.rankedSilently
+}
+
+// newcomer says that a candidate has no older claim than those who wait.
+func (s *elState) newcomer(who uint8) {
+	for w := range s.C {
+		s.C[w].Came &^= 1 << who
+	}
+	for seat := range s.Store.Seats {
+		s.Store.Seats[seat].Waited &^= 1 << who
+	}
+}
+
 // marked reports whether the own mark of a tenure exists.
 func (s *elSeat) marked(t elTenure) bool { return s.find(elMark{elTenure: t}) >= 0 }
+
+// vacated deletes the leader key of a seat.
+func (s *elStore) vacated(seat int) {
+	st := &s.Seats[seat]
+	st.Leader, st.Waited = elLeader{}, 0
+	for _, e := range s.Queue {
+		if e.Who != 0 {
+			st.Waited |= 1 << e.Who
+		}
+	}
+}
 
 // find returns where a mark of this name is.
 func (s *elSeat) find(k elMark) int {
@@ -117,8 +141,8 @@ func (s *elState) end(who, session uint8) {
 		}
 	}
 	for i := range s.Store.Seats {
-		if l := &s.Store.Seats[i].Leader; l.Tenure.Who == who && l.Session == session {
-			*l = elLeader{}
+		if l := s.Store.Seats[i].Leader; l.Tenure.Who == who && l.Session == session {
+			s.Store.vacated(i)
 		}
 	}
 }
@@ -162,6 +186,9 @@ func (m *election) holds(s *elStore, c *elCommit) bool {
 				return false
 			}
 		}
+		if (c.Next != elName{}) && s.Ranked && !m.namedAmongRanks {
+			return false
+		}
 		return there && (m.releaseBlindly || st.holdsAll(c.Marks))
 	case elClear:
 		return there && (m.clearBlindly || st.holdsAll(c.Marks))
@@ -178,7 +205,7 @@ func (m *election) apply(s *elState, c *elCommit) {
 		if st.Leader.Tenure != c.Tenure {
 			s.Broken.is(elOthers)
 		}
-		st.Leader = elLeader{}
+		s.Store.vacated(int(c.Seat))
 	}
 	switch c.Kind {
 	case elJoin:
@@ -188,7 +215,8 @@ func (m *election) apply(s *elState, c *elCommit) {
 		}
 		for i := range s.Store.Queue {
 			if s.Store.Queue[i] == (elEntry{}) {
-				s.Store.Queue[i] = elEntry{c.By, c.Nonce, c.Session, 0}
+				s.Store.Queue[i] = elEntry{Who: c.By, Nonce: c.Nonce, Session: c.Session, Prio: s.C[c.By-1].Prio}
+				m.ranks(&s.Store, s.C[c.By-1].Prio)
 				break
 			}
 		}
@@ -203,7 +231,7 @@ func (m *election) apply(s *elState, c *elCommit) {
 		if !m.noSpare {
 			room = st.mark(elMark{elTenure: c.Tenure, Kind: elSpare}) && room
 		}
-		st.Leader = elLeader{c.Tenure, c.Session, c.Jumped}
+		st.Leader, st.Waited = elLeader{c.Tenure, c.Session, c.Jumped}, 0
 		st.Last, st.Forgot = c.Tenure, false
 		if i := s.Store.place(c.By, c.Nonce); i >= 0 && c.Queued {
 			s.leave(i)
@@ -294,13 +322,19 @@ func (m *election) taken(s *elState, take *elCommit) {
 		return
 	}
 	named := st.named()
+	prio := c.Prio
+	if i := s.Store.place(take.By, take.Nonce); i >= 0 {
+		prio = s.Store.Queue[i].Prio
+	}
 	for _, e := range s.Store.Queue {
 		switch {
 		case e.Who == 0, e.Who == take.By:
 		case elName{e.Who, e.Nonce} == named:
 			s.Broken.is(elNamed)
-		case named != elName{take.By, take.Nonce} && c.Came&(1<<e.Who) != 0 && m.prio[e.Who-1] >= m.prio[w]:
+		case named != elName{take.By, take.Nonce} && c.Came&(1<<e.Who) != 0 && e.Prio == prio:
 			s.Broken.is(elOrder)
+		case named != elName{take.By, take.Nonce} && st.Waited&(1<<e.Who) != 0 && e.Prio > prio:
+			s.Broken.is(elPrior)
 		}
 	}
 }

@@ -25,7 +25,8 @@ type candidate struct {
 	claim   *claim
 
 	position
-	version backend.Version // of the queue entry, once it is known
+	version  backend.Version // of the queue entry, once it is known
+	reranked context.Context // ends when the priority is no longer that of position
 }
 
 // Campaign waits for a seat and takes it, under one session after the other if
@@ -120,17 +121,18 @@ func (c *candidate) begin() {
 // that was won, and otherwise the step, so that its caller waits if it says so.
 func (c *candidate) step(ctx context.Context, free *view) (*Tenure, decision, error) {
 	if free != nil {
-		next := atHead(c.open(free))
+		next := c.byWatch(free, c.open(free))
 		t, err := c.takeFromQueue(ctx, free, next.seat)
 		return t, next, err
 	}
+	c.rank, c.reranked = c.priority()
 	r, err := c.read(ctx)
 	if err != nil {
 		return nil, decision{}, err
 	}
-	for _, entry := range r.queue {
-		if entry.Key == c.entry {
-			c.version = entry.Version
+	for _, w := range r.queue {
+		if w.Key == c.entry {
+			c.version = w.Version
 		}
 	}
 	c.doubt = c.doubt.now(&r.view)
@@ -167,7 +169,9 @@ func (c *candidate) do(ctx context.Context, next decision, r *round) (t *Tenure,
 	case leave:
 		err = c.leave(ctx, c.nonce)
 	case join:
-		err = c.join(ctx)
+		err = c.join(ctx, &r.view)
+	case rerank:
+		err = c.putRank(ctx, &r.view)
 	case takeAtOnce:
 		if !c.tries {
 			c.state = queueing // it tries that once, or short tenures would never queue
@@ -183,12 +187,10 @@ func (c *candidate) do(ctx context.Context, next decision, r *round) (t *Tenure,
 
 // join creates the queue entry. If the outcome is unknown, the next read tells.
 // The collector deletes the entry should it be created after that.
-func (c *candidate) join(ctx context.Context) error {
+func (c *candidate) join(ctx context.Context, v *view) error {
 	c.state, c.claim.joined = waiting, true
-	result, err := c.commit(ctx, backend.Txn{
-		Ops:   []backend.Op{backend.CreateEphemeral(c.entry, encode(entryDocument{Holder: c.spec.ID}))},
-		Lease: c.session.ID(),
-	})
+	ops := append([]backend.Op{backend.CreateEphemeral(c.entry, c.entryValue())}, c.ranks(v)...)
+	result, err := c.commit(ctx, backend.Txn{Ops: ops, Lease: c.session.ID()})
 	switch {
 	case errors.Is(err, backend.ErrIndeterminate):
 		c.claim.doubt = true
@@ -197,7 +199,9 @@ func (c *candidate) join(ctx context.Context) error {
 		}
 	case errors.Is(err, backend.ErrUnavailable):
 		c.state = queueing // surely not created
-	case err == nil && result.Applied:
+	case err == nil && !result.Applied:
+		c.state = queueing // the order has changed, or another nonce is needed: the next round tells
+	case err == nil:
 		c.version = result.Versions[0]
 	}
 	return err

@@ -30,9 +30,11 @@ const (
 	takeAtOnce                  // take a free seat without a queue entry
 	refuse                      // it only tries, and no seat is free for it
 	join                        // create the queue entry
+	rerank                      // put the own priority into the queue entry
 	takeInTurn                  // take a free seat from the head of the queue
 	waitBehind                  // watch the entry ahead
 	waitAtHead                  // watch tenure/
+	look                        // do a round of reads: the watch does not show who is next
 )
 
 // decision is a step, the seat that it is about, and for waitBehind the entry
@@ -52,6 +54,7 @@ type position struct {
 	entry   string // the key of its queue entry
 	session string
 	strict  bool
+	rank    int        // its priority
 	highest []tenureID // ever seen, by seat
 	doubt   doubt      // of a take; all marks exist
 	stray   func(nonce string) bool
@@ -61,7 +64,7 @@ type position struct {
 // of the model (integration/model, election_decide.go). The seats that may be
 // taken are open.
 func decide(p *position, r *round, open []seat) decision {
-	place := slices.IndexFunc(r.queue, func(e backend.Entry) bool { return e.Key == p.entry })
+	place := slices.IndexFunc(r.queue, func(w waiter) bool { return w.Key == p.entry })
 	if p.limited && !r.limit.exists {
 		return decision{step: begin}
 	}
@@ -88,10 +91,10 @@ func decide(p *position, r *round, open []seat) decision {
 		return decision{step: startAnew}
 	case place < 0:
 		return p.arrive(len(r.queue), open)
-	case place > 0:
-		return decision{step: waitBehind, ahead: r.queue[place-1]}
+	case r.queue[place].doc.Priority != p.rank:
+		return decision{step: rerank}
 	}
-	return atHead(open)
+	return p.inQueue(r, place, open)
 }
 
 func (p *position) known(seat int) tenureID {
@@ -136,15 +139,49 @@ func (p *position) arrive(others int, open []seat) decision {
 	return decision{step: join}
 }
 
-// atHead is for the head of the queue. Only the head creates the first mark, or
-// a crowd would create one each.
-func atHead(open []seat) decision {
+// inQueue is for a candidate with a queue entry: it takes a free seat if it is
+// the named successor, or if it is the head and no named successor waits.
+func (p *position) inQueue(r *round, place int, open []seat) decision {
+	first := p.atHead(open)
+	switch {
+	case first.step == look || place > 0:
+	default:
+		return first // the head, and nobody is named
+	}
+	for i := range open {
+		s := &open[i]
+		if s.leader.exists || s.number() == 0 {
+			continue
+		}
+		named := slices.IndexFunc(r.queue, func(w waiter) bool { return nonceOf(w.Entry) == s.named() })
+		switch {
+		case named != place && (place > 0 || named >= 0):
+			if place == 0 {
+				return decision{step: waitBehind, ahead: r.queue[named].Entry}
+			}
+		case !s.takeable():
+			return decision{step: dropMarks, seat: i}
+		default:
+			return decision{step: takeInTurn, seat: i}
+		}
+	}
+	if place > 0 {
+		return decision{step: waitBehind, ahead: r.queue[place-1].Entry}
+	}
+	return decision{step: waitAtHead}
+}
+
+// atHead is for the head of the queue, by what tenure/ shows alone. Only the head
+// creates the first mark, or a crowd would create one each.
+func (p *position) atHead(open []seat) decision {
 	for i := range open {
 		s := &open[i]
 		switch {
 		case s.number() == 0:
 			return decision{step: raise, seat: i}
 		case s.leader.exists:
+		case s.named() != "" && s.named() != p.nonce:
+			return decision{step: look} // that may wait, or not
 		case !s.takeable():
 			return decision{step: dropMarks, seat: i}
 		default:
@@ -152,4 +189,14 @@ func atHead(open []seat) decision {
 		}
 	}
 	return decision{step: waitAtHead}
+}
+
+// byWatch is atHead for what a watch of tenure/ shows. Where there are priorities,
+// the queue is read before a seat is taken.
+func (p *position) byWatch(v *view, open []seat) decision {
+	next := p.atHead(open)
+	if next.step == takeInTurn && v.order.priorities {
+		next.step = look
+	}
+	return next
 }

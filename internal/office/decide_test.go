@@ -10,7 +10,7 @@ import (
 // TestDecide is the table of a candidate's steps: each case adds to a free
 // office with a clean mark what the step is for.
 func TestDecide(t *testing.T) {
-	entry := func(nonce string) backend.Entry { return backend.Entry{Key: "queue/" + nonce, Lease: "s"} }
+	entry := func(nonce string) waiter { return waiter{Entry: backend.Entry{Key: "queue/" + nonce, Lease: "s"}} }
 	marks := func(number uint64, clean bool) []mark {
 		return []mark{{markName: markName{tenureID: tenureID{number, "old"}}, doc: markDocument{Clean: clean}}}
 	}
@@ -31,13 +31,13 @@ func TestDecide(t *testing.T) {
 		{"free, nobody waits", func(*position, *round, *seat) {}, takeAtOnce},
 		{"no mark", func(p *position, r *round, s *seat) { s.marks, p.highest = nil, nil }, join},
 		{"no mark, at the head", func(p *position, r *round, s *seat) {
-			p.state, r.queue, s.marks, p.highest = waiting, []backend.Entry{entry("i-2")}, nil, nil
+			p.state, r.queue, s.marks, p.highest = waiting, []waiter{entry("i-2")}, nil, nil
 		}, raise},
 		{"no mark, but a term is remembered", func(_ *position, r *round, s *seat) { s.marks = nil }, raise},
 		{"a higher term is remembered", func(p *position, _ *round, s *seat) { p.highest[0].Number = 4 }, raise},
 		{"too many marks", func(_ *position, r *round, s *seat) { s.marks = many }, join},
 		{"too many marks, at the head", func(p *position, r *round, s *seat) {
-			p.state, r.queue, s.marks = waiting, []backend.Entry{entry("i-2")}, many
+			p.state, r.queue, s.marks = waiting, []waiter{entry("i-2")}, many
 		}, dropMarks},
 		{"an earlier campaign leads", func(_ *position, r *round, s *seat) { s.leader = leader(3, "i-1", "s") }, clearStray},
 		{"an earlier session leads", func(_ *position, r *round, s *seat) { s.leader = leader(3, "i-1", "other") }, join},
@@ -45,7 +45,7 @@ func TestDecide(t *testing.T) {
 			s.leader, s.marks, p.highest = leader(4, "i-2", "s"), own, []tenureID{mine}
 		}, recognize},
 		{"it leads, with an entry", func(p *position, r *round, s *seat) {
-			s.leader, s.marks, p.highest, r.queue = leader(4, "i-2", "s"), own, []tenureID{mine}, []backend.Entry{entry("i-2")}
+			s.leader, s.marks, p.highest, r.queue = leader(4, "i-2", "s"), own, []tenureID{mine}, []waiter{entry("i-2")}
 		}, leave},
 		{"it leads without a mark", func(p *position, r *round, s *seat) {
 			s.leader, p.highest = leader(3, "i-2", "s"), []tenureID{{3, "i-2"}}
@@ -56,19 +56,38 @@ func TestDecide(t *testing.T) {
 		{"a take in doubt", func(p *position, r *round, s *seat) { p.doubt.marks = s.marks }, settleDoubt},
 		{"the entry is gone", func(p *position, _ *round, s *seat) { p.state = waiting }, startAnew},
 		{"it has tried", func(p *position, _ *round, s *seat) { p.state = queueing }, join},
-		{"others wait", func(_ *position, r *round, s *seat) { r.queue = []backend.Entry{entry("x")} }, join},
+		{"others wait", func(_ *position, r *round, s *seat) { r.queue = []waiter{entry("x")} }, join},
 		{"taken", func(_ *position, r *round, s *seat) { s.leader = leader(3, "x", "other") }, join},
 		{"Strict, not clean", func(p *position, r *round, s *seat) { p.strict, s.marks = true, marks(3, false) }, join},
 		{"Strict, clean", func(p *position, _ *round, s *seat) { p.strict = true }, takeAtOnce},
 		{"behind another", func(p *position, r *round, s *seat) {
-			p.state, r.queue = waiting, []backend.Entry{entry("x"), entry("y"), entry("i-2")}
+			p.state, r.queue = waiting, []waiter{entry("x"), entry("y"), entry("i-2")}
 		}, waitBehind},
 		{"at the head, taken", func(p *position, r *round, s *seat) {
-			p.state, r.queue, s.leader = waiting, []backend.Entry{entry("i-2")}, leader(3, "x", "other")
+			p.state, r.queue, s.leader = waiting, []waiter{entry("i-2")}, leader(3, "x", "other")
 		}, waitAtHead},
 		{"at the head, free", func(p *position, r *round, s *seat) {
-			p.state, r.queue = waiting, []backend.Entry{entry("i-2"), entry("x")}
+			p.state, r.queue = waiting, []waiter{entry("i-2"), entry("x")}
 		}, takeInTurn},
+		{"a priority that has changed", func(p *position, r *round, s *seat) {
+			p.state, p.rank, r.queue = waiting, 1, []waiter{entry("i-2")}
+		}, rerank},
+		{"named, behind others", func(p *position, r *round, s *seat) {
+			p.state, r.queue, s.marks[0].doc.Next = waiting, []waiter{entry("x"), entry("y"), entry("i-2")}, "i-2"
+		}, takeInTurn},
+		{"named, taken", func(p *position, r *round, s *seat) {
+			p.state, r.queue, s.marks[0].doc.Next = waiting, []waiter{entry("x"), entry("y"), entry("i-2")}, "i-2"
+			s.leader = leader(3, "x", "other")
+		}, waitBehind},
+		{"at the head, another is named and waits", func(p *position, r *round, s *seat) {
+			p.state, r.queue, s.marks[0].doc.Next = waiting, []waiter{entry("i-2"), entry("x"), entry("y")}, "y"
+		}, waitBehind},
+		{"at the head, another is named and is gone", func(p *position, r *round, s *seat) {
+			p.state, r.queue, s.marks[0].doc.Next = waiting, []waiter{entry("i-2"), entry("x")}, "z"
+		}, takeInTurn},
+		{"behind, another is named and waits", func(p *position, r *round, s *seat) {
+			p.state, r.queue, s.marks[0].doc.Next = waiting, []waiter{entry("x"), entry("y"), entry("i-2")}, "x"
+		}, waitBehind},
 	} {
 		p := &position{
 			nonce: "i-2", entry: "queue/i-2", session: "s", highest: []tenureID{{3, "old"}},

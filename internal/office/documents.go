@@ -18,16 +18,19 @@ type keys struct {
 	queue  string // directory: queue/<nonce>, ephemeral, one per waiting candidate
 	tenure string // directory: the leader keys, the marks, and the limit
 	limit  string // tenure/limit: the number of seats, if the name can be removed
+	order  string // tenure/order: whether there are priorities, of an office with one seat
 	seats  bool   // the names in tenure/ begin with the number of a seat
 }
 
 func keysIn(base string, seats bool) keys {
-	return keys{queue: base + "/queue", tenure: base + "/tenure", limit: base + "/tenure/" + limitName, seats: seats}
+	tenure := base + "/tenure"
+	return keys{queue: base + "/queue", tenure: tenure, limit: tenure + "/" + limitName, order: tenure + "/" + orderName, seats: seats}
 }
 
 const (
 	leaderName  = "leader"
 	limitName   = "limit"
+	orderName   = "order"
 	spareSuffix = ".spare"
 )
 
@@ -94,7 +97,11 @@ func parseMark(s string) (markName, error) {
 // entryDocument is the value of a queue entry. The holder is there for an
 // operator to read.
 type entryDocument struct {
-	Holder string `json:"holder"`
+	Holder   string `json:"holder"`
+	Priority int    `json:"priority,omitempty"`
+	// Touched counts the puts that wake the candidate behind this entry: a put of
+	// the same bytes may be no change (C11).
+	Touched int `json:"touched,omitempty"`
 }
 
 // leaderDocument is the value of a leader key. InTurn says that the leader
@@ -108,11 +115,19 @@ type leaderDocument struct {
 
 // markDocument is the value of a mark, whose name has the number. TTLMillis is
 // how long the holder may trust itself without the store. Clean says that the
-// holder ended the tenure in order.
+// holder ended the tenure in order. Next is the nonce of the candidate that the
+// holder named as its successor; it says nothing once that waits no more.
 type markDocument struct {
 	Holder    string `json:"holder"`
 	TTLMillis int64  `json:"ttl_ms"`
 	Clean     bool   `json:"clean"`
+	Next      string `json:"next,omitempty"`
+}
+
+// orderDocument is the value of the order. Priorities says that a queue entry may
+// have a priority, now or later. An election without the key has none so far.
+type orderDocument struct {
+	Priorities bool `json:"priorities"`
 }
 
 // limitDocument is the value of the limit: how many seats there are.

@@ -106,8 +106,11 @@ type SeatStatus struct {
 	Clean  bool // that tenure is over, and ended in order
 }
 
-// Waiting is a waiting candidate.
-type Waiting struct{ ID, Nonce string }
+// Waiting is a waiting candidate. If its entry cannot be read, the ID is empty.
+type Waiting struct {
+	ID, Nonce string
+	Priority  int
+}
 
 // Status reads the state of the office, in one round of reads. It changes
 // nothing. Errors: backend.ErrUnavailable, ErrDenied, ErrFormat, ErrClosed.
@@ -132,10 +135,8 @@ func (o *Office) Status(ctx context.Context) (Status, error) {
 		seat.Clean = seat.Holder.IsZero() && s.clean()
 		status.Seats = append(status.Seats, seat)
 	}
-	for _, entry := range r.queue {
-		var doc entryDocument // without a holder if it cannot be read
-		_ = decode(entry, &doc)
-		status.Queue = append(status.Queue, Waiting{ID: doc.Holder, Nonce: nonceOf(entry)})
+	for _, w := range r.queue {
+		status.Queue = append(status.Queue, Waiting{ID: w.doc.Holder, Nonce: nonceOf(w.Entry), Priority: w.doc.Priority})
 	}
 	return status, nil
 }

@@ -1,6 +1,7 @@
 package office
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 )
@@ -34,11 +36,18 @@ type Spec struct {
 	// Seats is 0 for an office that has one for ever. Otherwise it is how many
 	// an office has at first; Resize changes that.
 	Seats int
+	// Priority is that of a candidate. Settle is how long a holder waits for a
+	// candidate with a higher priority before it hands over; 0 means the TTL.
+	Priority int
+	Settle   time.Duration
 	// Removable offices have a limit, and can be removed.
 	Removable bool
 	// Lost and Ended are the causes of the end of a tenure: lost by itself, or
 	// given up by its holder.
 	Lost, Ended error
+	// Keep, if not nil, runs beside each tenure until ctx ends. An error that it
+	// returns is why the holder steps down.
+	Keep func(ctx context.Context, t *Tenure) error
 	// OnBegin and OnEnd are told of each tenure once, for the log. Lost says
 	// that the tenure is to be reported as lost, body is what a body returned.
 	OnBegin func(*Tenure)
@@ -56,6 +65,7 @@ type Office struct {
 	nonces   atomic.Uint64 // campaigns begun; with instance a nonce
 
 	mu       sync.Mutex      // guards what follows
+	prio     rank            // as a candidate and as a holder
 	seen     []tenureID      // the highest ever seen, by seat
 	active   map[string]bool // the nonces of campaigns and tenures that are not over
 	reported string          // the last key reported as unreadable
@@ -90,6 +100,7 @@ func New(store *backend.Store, spec Spec) (*Office, error) {
 		return fail("%w: Options.ID and Options.Meta have %d bytes, at most %d are allowed", backend.ErrTooLarge, size, maxMetaBytes)
 	}
 	o := &Office{store: store, spec: spec, keys: keysIn(base, spec.Seats > 0), instance: rand.Text(), active: make(map[string]bool)}
+	o.prio.set(spec.Priority)
 	if spec.Removable {
 		o.floor = floorKey(spec.Subject.Kind)
 	}

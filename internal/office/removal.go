@@ -79,7 +79,7 @@ func (o *Office) createLimit(ctx context.Context, session *backend.Session, v *v
 	for at := range min(seats, basesAtOnce) {
 		if at >= len(v.seats) || len(v.seats[at].marks) == 0 {
 			number := max(f.number, o.highestSeen(at).Number, 1)
-			txn.Ops = append(txn.Ops, o.newMark(at, number, o.markValue(session, false)))
+			txn.Ops = append(txn.Ops, o.newMark(at, number, o.markValue(session)))
 		}
 	}
 	_, err = o.commit(ctx, txn)

@@ -77,7 +77,7 @@ func (t *Tenure) vacate(ctx context.Context, lost bool) error {
 		return nil
 	}
 	left := &remains{nonce: t.hold.Nonce, leader: true, entry: t.claim.doubt}
-	attempt := t.resignation(lost, left)
+	attempt := t.givingUp(lost, left)
 	both, cancel := backend.JoinContexts(ctx, t.session.Context())
 	defer cancel(nil)
 	err := o.store.RetryUnder(both, t.session, o.Subject(), "resign", attempt)
@@ -93,17 +93,25 @@ func (t *Tenure) vacate(ctx context.Context, lost bool) error {
 	return fmt.Errorf("resign: the leader key was not deleted yet, that goes on in the background: %w", err)
 }
 
-// resignation returns what Retry repeats until nothing of the tenure is left.
-func (t *Tenure) resignation(lost bool, left *remains) func(context.Context) error {
+// givingUp returns what Retry repeats until nothing of the tenure is left.
+func (t *Tenure) givingUp(lost bool, left *remains) func(context.Context) error {
 	o := t.office
 	clean, sent := !lost, false
 	return func(ctx context.Context) error {
+		if next := t.successor(); clean && !sent && next != "" {
+			sent = true // what fails may be applied: from here on it is read first
+			if applied, err := t.giveUpTo(ctx, next); err != nil {
+				return err
+			} else if applied {
+				left.leader = false
+			}
+		}
 		if clean && !sent {
 			sent = true // with what is known, before anything is read
 			t.mu.Lock()
 			known := t.hold
 			t.mu.Unlock()
-			if applied, err := t.giveUpInOrder(ctx, known); err != nil {
+			if applied, err := t.giveUpInOrder(ctx, known, resignation{}); err != nil {
 				return err
 			} else if applied {
 				left.leader = false
@@ -117,7 +125,7 @@ func (t *Tenure) resignation(lost bool, left *remains) func(context.Context) err
 				return err
 			}
 			if known, ok := t.standing(&r.view); ok {
-				applied, err := t.giveUpInOrder(ctx, known)
+				applied, err := t.giveUpInOrder(ctx, known, resignation{})
 				if err != nil {
 					clean = true
 					return err
@@ -130,17 +138,18 @@ func (t *Tenure) resignation(lost bool, left *remains) func(context.Context) err
 }
 
 // giveUpInOrder is the commit of a resignation: both marks become clean.
-func (t *Tenure) giveUpInOrder(ctx context.Context, known holding) (applied bool, err error) {
+func (t *Tenure) giveUpInOrder(ctx context.Context, known holding, with resignation) (applied bool, err error) {
 	o := t.office
 	if known.spare.IsZero() || o.highestSeen(known.seat) != known.tenureID {
 		return false, nil // the number is to be made secure first
 	}
-	clean := o.markValue(t.session, true)
-	result, err := o.commit(ctx, backend.Txn{Ops: []backend.Op{
+	clean := encode(markDocument{Holder: o.spec.ID, TTLMillis: t.session.TTL().Milliseconds(), Clean: true, Next: with.next})
+	ops := append([]backend.Op{
 		backend.Delete(known.leader.Key, known.leader.Version),
 		backend.Put(known.mark.Key, clean, known.mark.Version),
 		backend.Put(o.keys.mark(known.seat, markName{tenureID: known.tenureID, spare: true}), clean, known.spare),
-	}})
+	}, with.ops...)
+	result, err := o.commit(ctx, backend.Txn{Unchanged: with.unchanged, Ops: ops})
 	return result.Applied, err
 }
 

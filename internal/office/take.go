@@ -24,24 +24,25 @@ func (c *candidate) takeFromQueue(ctx context.Context, v *view, at int) (*Tenure
 }
 
 // take takes a free seat that v shows, in one commit: it creates the leader key
-// and two marks, deletes all marks of the seat and, if inTurn, the own queue
+// and two marks, deletes all marks of the seat and, if queued, the own queue
 // entry. The commit's conditions are the proof that v still holds; one of them
-// is that the number of seats is the same.
-func (c *candidate) take(ctx context.Context, v *view, at int, inTurn bool) (*Tenure, error) {
+// is that the number of seats is the same. A named successor may pass others, so
+// its leader key does not say that it was the head.
+func (c *candidate) take(ctx context.Context, v *view, at int, queued bool) (*Tenure, error) {
 	s := &v.seats[at]
 	number := max(c.highestSeen(at).Number, s.number(), c.spec.Above)
 	if number == math.MaxUint64 {
 		return nil, fmt.Errorf("%w: there is no number after %d", backend.ErrInvalid, number)
 	}
 	mine := tenureID{Number: number + 1, Nonce: c.nonce}
-	markValue := c.markValue(c.session, false)
+	markValue := c.markValue(c.session)
 	ops := []backend.Op{
-		backend.CreateEphemeral(c.keys.leader(at), encode(leaderDocument{tenureID: mine, Holder: c.spec.ID, Meta: c.spec.Meta, InTurn: inTurn})),
+		backend.CreateEphemeral(c.keys.leader(at), encode(leaderDocument{tenureID: mine, Holder: c.spec.ID, Meta: c.spec.Meta, InTurn: queued && s.named() != c.nonce})),
 		backend.Create(c.keys.mark(at, markName{tenureID: mine}), markValue),
 		backend.Create(c.keys.mark(at, markName{tenureID: mine, spare: true}), markValue),
 	}
 	ops = append(ops, s.deletions()...)
-	if inTurn {
+	if queued {
 		ops = append(ops, backend.Delete(c.entry, c.version))
 	}
 	c.claim.took = true
@@ -81,8 +82,9 @@ func (o *Office) commit(ctx context.Context, txn backend.Txn) (backend.Result, e
 	return o.store.Commit(ctx, txn)
 }
 
-func (o *Office) markValue(session *backend.Session, clean bool) []byte {
-	return encode(markDocument{Holder: o.spec.ID, TTLMillis: session.TTL().Milliseconds(), Clean: clean})
+// markValue is the value of a mark that is not clean.
+func (o *Office) markValue(session *backend.Session) []byte {
+	return encode(markDocument{Holder: o.spec.ID, TTLMillis: session.TTL().Milliseconds()})
 }
 
 // newMark creates a mark of no tenure, and so not clean.
@@ -125,7 +127,7 @@ func (o *Office) createMarks(ctx context.Context, session *backend.Session, v *v
 		txn.Ops = append(txn.Ops, o.touchLimit(v))
 	}
 	for range n {
-		txn.Ops = append(txn.Ops, o.newMark(at, number, o.markValue(session, false)))
+		txn.Ops = append(txn.Ops, o.newMark(at, number, o.markValue(session)))
 	}
 	_, err := o.commit(ctx, txn)
 	return err

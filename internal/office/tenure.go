@@ -29,8 +29,12 @@ type Tenure struct {
 	lost   atomic.Bool // by itself: the caller's context may be that of another tenure, which was lost
 	logged atomic.Bool // the end
 
-	mu   sync.Mutex // guards the versions in hold
+	stepped  atomic.Bool // down
+	yielding sync.Once   // the start of yield
+
+	mu   sync.Mutex // guards the versions in hold, and next
 	hold holding
+	next string // the nonce of the successor that the resignation names
 
 	once  sync.Once
 	err   error  // of the first End
@@ -74,6 +78,13 @@ func (c *candidate) lead(hold holding, start trust.Instant) *Tenure {
 		c.spec.OnBegin(t)
 	}
 	t.upkeep.Go(t.watch)
+	if c.spec.Keep != nil {
+		t.upkeep.Go(func() {
+			if err := c.spec.Keep(t.ctx, t); err != nil {
+				t.StepDown(err)
+			}
+		})
+	}
 	if t.window != nil {
 		t.upkeep.Go(t.confirmRegularly)
 	}

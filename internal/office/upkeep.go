@@ -39,7 +39,10 @@ func (t *Tenure) watch() {
 			for i := range targets {
 				entries = append(entries, w.Entries(i)...)
 			}
-			err = t.compare(t.office.viewOf(entries))
+			v := t.office.viewOf(entries)
+			if err = t.compare(v); v.order.priorities {
+				t.yielding.Do(func() { t.upkeep.Go(t.yield) })
+			}
 		}
 		if err != nil {
 			t.lose(err)

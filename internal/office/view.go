@@ -14,6 +14,7 @@ import (
 // view is the directory tenure/ as it was at one instant.
 type view struct {
 	limit limitKey
+	order orderKey
 	seats []seat // by number: all that there are, and all that have keys
 }
 
@@ -23,6 +24,14 @@ type limitKey struct {
 	exists bool
 	entry  backend.Entry
 	number int
+}
+
+// orderKey is the order, if it exists. If its value cannot be read there may be
+// priorities.
+type orderKey struct {
+	exists     bool
+	entry      backend.Entry
+	priorities bool
 }
 
 // seat is what tenure/ shows of one seat.
@@ -51,8 +60,16 @@ type mark struct {
 // round is what a round of reads shows: first the queue, then tenure/.
 type round struct {
 	view
-	started trust.Instant   // before the reads
-	queue   []backend.Entry // by creation
+	started trust.Instant // before the reads
+	queue   []waiter      // in the order in which they are served
+}
+
+// waiter is a queue entry. If its value cannot be read, doc is zero and err says
+// why.
+type waiter struct {
+	backend.Entry
+	doc entryDocument
+	err error
 }
 
 // read does a round of linearizable reads.
@@ -67,22 +84,25 @@ func (o *Office) read(ctx context.Context) (*round, error) {
 	return r, nil
 }
 
-// queueOf returns the entries of waiting candidates in the order of creation.
-// A key that no session owns is not a candidate's.
-func (o *Office) queueOf(entries []backend.Entry) []backend.Entry {
-	queue := make([]backend.Entry, 0, len(entries))
+// queueOf returns the entries of waiting candidates: those with a higher priority
+// first, and else in the order of creation. A key that no session owns is not a
+// candidate's.
+func (o *Office) queueOf(entries []backend.Entry) []waiter {
+	queue := make([]waiter, 0, len(entries))
 	for _, entry := range entries {
 		if entry.Lease == "" {
 			o.unreadable(entry.Key, errNoSession)
 			continue
 		}
-		if err := decode(entry, new(entryDocument)); err != nil {
-			o.unreadable(entry.Key, err)
+		w := waiter{Entry: entry}
+		if w.err = decode(entry, &w.doc); w.err != nil {
+			o.unreadable(entry.Key, w.err)
+			w.doc = entryDocument{}
 		}
-		queue = append(queue, entry)
+		queue = append(queue, w)
 	}
-	slices.SortFunc(queue, func(a, b backend.Entry) int {
-		return cmp.Or(cmp.Compare(a.Created, b.Created), cmp.Compare(a.Key, b.Key))
+	slices.SortFunc(queue, func(a, b waiter) int {
+		return cmp.Or(cmp.Compare(b.doc.Priority, a.doc.Priority), cmp.Compare(a.Created, b.Created), cmp.Compare(a.Key, b.Key))
 	})
 	return queue
 }
@@ -119,6 +139,14 @@ func (o *Office) parse(entries []backend.Entry) (v view, problems []problem) {
 				doc = limitDocument{}
 			}
 			v.limit = limitKey{exists: true, entry: entry, number: min(doc.Number, MaxSeats)}
+			continue
+		}
+		if entry.Key == o.keys.order && !o.keys.seats {
+			doc := orderDocument{Priorities: true}
+			if err := decode(entry, &doc); err != nil {
+				problems = append(problems, problem{entry.Key, err})
+			}
+			v.order = orderKey{exists: true, entry: entry, priorities: doc.Priorities}
 			continue
 		}
 		at, name, err := o.keys.split(path.Base(entry.Key))
@@ -212,6 +240,16 @@ func (s *seat) number() uint64 {
 func (s *seat) outdated(known uint64) bool {
 	_, held := s.find(markName{tenureID: s.leader.doc.tenureID})
 	return known > s.number() || held && s.leader.doc.Number < s.number()
+}
+
+// named returns the nonce of the successor that the last holder named, if any.
+func (s *seat) named() string {
+	for _, m := range s.marks {
+		if m.Number == s.number() && m.doc.Next != "" {
+			return m.doc.Next
+		}
+	}
+	return ""
 }
 
 // takeable reports whether one commit can delete all marks, and names at least

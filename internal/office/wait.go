@@ -19,7 +19,7 @@ var errRelist = errors.New("time to look again")
 // waits at the head if the owner of that entry leads in turn. It returns what
 // waitAtHead returns; a nil view calls for another round of reads.
 func (c *candidate) waitBehind(ctx context.Context, ahead backend.Entry) (*view, error) {
-	ctx, cancel := relist(ctx)
+	ctx, cancel := c.relist(ctx)
 	defer cancel()
 	gone, err := c.watchAhead(ctx, ahead)
 	if err != nil || !gone {
@@ -58,7 +58,7 @@ func (c *candidate) watchAhead(ctx context.Context, ahead backend.Entry) (gone b
 // waitAtHead watches tenure/ until a seat is free, and returns what the
 // watch shows then. A nil view calls for another round of reads.
 func (c *candidate) waitAtHead(ctx context.Context) (*view, error) {
-	ctx, cancel := relist(ctx)
+	ctx, cancel := c.relist(ctx)
 	defer cancel()
 	return c.watchTenure(ctx, "")
 }
@@ -83,7 +83,7 @@ func (c *candidate) watchTenure(ctx context.Context, before string) (*view, erro
 			}
 			before = ""
 		}
-		next := atHead(c.open(&v)).step
+		next := c.byWatch(&v, c.open(&v)).step
 		switch stale := v.generation() != c.version.Generation; {
 		case c.calls(&v), next != takeInTurn && next != waitAtHead:
 			return nil, nil
@@ -130,8 +130,18 @@ func (c *candidate) newGeneration(ctx context.Context) (again bool, err error) {
 	return false, nil
 }
 
-func relist(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, relistEvery+mathrand.N(relistEvery/2), errRelist)
+// relist returns a context that ends with errRelist when it is time for another
+// round of reads: after a while, or when the own priority has changed.
+func (c *candidate) relist(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	again := func() { cancel(errRelist) }
+	timer := time.AfterFunc(relistEvery+mathrand.N(relistEvery/2), again)
+	stop := context.AfterFunc(c.reranked, again)
+	return ctx, func() {
+		timer.Stop()
+		stop()
+		cancel(nil)
+	}
 }
 
 // notRelist returns err, nil if it says that it is time to look again.
