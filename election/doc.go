@@ -29,7 +29,16 @@
 // what is written to the same store, commit with [Leadership.Guard], which the
 // store itself checks. [Leadership.Valid] narrows the instant.
 //
-// Candidates are served in the order in which they joined the queue.
+// Candidates are served in the order in which they joined the queue; those with
+// a higher Options.Priority come first, and a named successor before all.
+//
+// # Leaders that move
+//
+// [Leadership.Transfer] hands the office to a candidate of your choice, before a
+// deploy for example. With Options.Priority a leader steps down for a candidate
+// with a higher priority that has waited for Options.Settle, and
+// [Election.SetPriority] moves a leadership while all processes run. With
+// Options.Healthy an unhealthy leader steps down within a quarter of the TTL.
 //
 // # Mistakes to avoid
 //
@@ -65,6 +74,8 @@
 //	a key deleted by hand,            the leader watches its keys and ends when
 //	lease revoked, store wiped        they go; terms keep growing as long as one
 //	or restored                       candidate or the store remembers them
+//	process unhealthy, or its probe   it steps down within a quarter of the TTL, and
+//	hangs (Options.Healthy)           campaigns again when it is healthy
 //	store gives the office away       two leaders for the length of a
 //	before its time                   notification; none with Options.Strict
 //	no process remembers the highest  terms may repeat: set Options.MinTerm

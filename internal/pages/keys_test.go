@@ -8,11 +8,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/backend/driver"
 	"github.com/quorate/quorate/backend/memory"
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/election"
@@ -237,7 +240,64 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	giveBack()
 	giveUp()
 	<-gaveUp
-	must(lead.Resign(context.Background()))
+	useMoves(t, server, lead, look)
+}
+
+// useMoves has the leadership transferred to a candidate that cannot commit for a
+// while, then a candidate with a priority joins, and look is called.
+func useMoves(t *testing.T, server *memory.Server, lead *election.Leadership, look func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	shut := make(chan struct{})
+	var campaigns sync.WaitGroup
+	candidate := func(id string, priority int, d driver.Driver) {
+		store, err := backend.New(d, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		e, err := election.New(store, name, &election.Options{ID: id, Priority: priority})
+		if err != nil {
+			t.Fatal(err)
+		}
+		campaigns.Go(func() {
+			if lead, err := e.Campaign(ctx); err == nil {
+				_ = lead.Resign(context.Background())
+			}
+		})
+		time.Sleep(time.Second) // it has joined, or waits for its commit
+		synctest.Wait()
+	}
+	gated := &gate{shut: shut}
+	for _, id := range []string{"ahead", "successor"} {
+		candidate(id, 0, gatedDriver{memory.NewDriver(server), gated})
+	}
+	gated.wait.Store(true)
+	if err := lead.Transfer(t.Context(), "successor"); err != nil {
+		t.Fatal(err)
+	}
+	candidate("high", 1, memory.NewDriver(server))
+	look()
+	cancel()
+	close(shut)
+	campaigns.Wait()
+}
+
+// gate holds up the commits of drivers while it waits, until shut is closed.
+type gate struct {
+	wait atomic.Bool
+	shut chan struct{}
+}
+
+type gatedDriver struct {
+	driver.Driver
+	gate *gate
+}
+
+func (d gatedDriver) Commit(ctx context.Context, txn driver.Txn) (driver.Result, error) {
+	if d.gate.wait.Load() {
+		<-d.gate.shut
+	}
+	return d.Driver.Commit(ctx, txn)
 }
 
 // useLocks holds a mutex and a permit, for which another process waits.
