@@ -88,7 +88,7 @@ func (d *Driver) greetedConn(ctx context.Context, server string, s session, ask 
 		return nil, err
 	}
 	c := &conn{
-		d: d, server: server, session: s, began: began, net: newGreetedConn(plain, raw, reply),
+		d: d, server: server, session: s, began: began, net: newGreetedConn(plain, raw, reply, s.numbers),
 		host: &oneServer{address: server, idle: make(chan struct{})}, written: make(chan struct{}),
 		slots: make(chan struct{}, maxRequests), admitted: make(chan struct{}),
 	}

@@ -114,7 +114,9 @@
 // handshake itself and carries the session to the next connection.
 //
 // Commits go through the zk client. The adapter sends its reads, watches and
-// renewals itself, with request numbers that the client does not use.
+// renewals itself, with request numbers that the client does not use. No number
+// comes again in a session: a server that lags would take the outcome of a request
+// on the last connection for that of one on this.
 //
 // The adapter sends a request if it heard nothing on a connection for an eighth
 // of what the TTL has beyond a tick. It replaces the connection if no answer

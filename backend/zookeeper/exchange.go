@@ -12,25 +12,18 @@ import (
 	"github.com/quorate/quorate/backend/driver"
 )
 
-const (
-	// maxExchange bounds the requests of one exchange.
-	maxExchange = 64
-	// firstNumber is the first of the adapter's own request numbers. The
-	// client's begin at 1 on each connection.
-	firstNumber = 1 << 30
-)
+// maxExchange bounds the requests of one exchange.
+const maxExchange = 64
 
 // exchanges are the adapter's own requests on a connection that are not
 // answered yet.
 type exchanges struct {
 	mu      sync.Mutex
-	last    int32
 	waiting map[int32]*waiting
 	out     chan []byte // to be written, in the order in which they got their numbers
 }
 
 func (x *exchanges) init() {
-	x.last = firstNumber - 1
 	x.waiting = make(map[int32]*waiting)
 	x.out = make(chan []byte, maxRequests+1)
 }
@@ -117,16 +110,13 @@ func (c *conn) send(requests []request) *exchange {
 	defer c.exchanges.mu.Unlock()
 	var frames []byte
 	for i, r := range requests {
-		c.exchanges.last++
-		if c.exchanges.last < firstNumber {
-			c.exchanges.last = firstNumber
-		}
-		c.exchanges.waiting[c.exchanges.last] = &waiting{request: r, exchange: x, at: i}
+		number := c.session.numbers.next()
+		c.exchanges.waiting[number] = &waiting{request: r, exchange: x, at: i}
 		if r.sent != nil {
 			r.sent()
 		}
 		frames = binary.BigEndian.AppendUint32(frames, uint32(8+len(r.body)))
-		frames = append(appendInt(appendInt(frames, c.exchanges.last), r.op), r.body...)
+		frames = append(appendInt(appendInt(frames, number), r.op), r.body...)
 	}
 	c.exchanges.out <- frames // there is room, as each exchange has a slot
 	return x

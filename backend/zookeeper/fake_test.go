@@ -35,6 +35,7 @@ type fake struct {
 	tooLarge int                          // so many nodes make an answer that is too large
 	conns    map[net.Conn]map[string]bool // with the paths of their recursive watches
 	counts   map[int32]int
+	numbers  map[int64][]int32 // of the requests of each session
 	bodies   map[int32][][]byte
 	// answer says how to answer a request, if it likes to.
 	answer func(op int32, body []byte) (code int32, reply []byte, what reaction)
@@ -61,7 +62,7 @@ func startFake(t testing.TB) *fake {
 	}
 	f := &fake{
 		addr: listener.Addr().String(), timeout: 4 * time.Second,
-		conns: make(map[net.Conn]map[string]bool), counts: make(map[int32]int), bodies: make(map[int32][][]byte),
+		conns: make(map[net.Conn]map[string]bool), counts: make(map[int32]int), numbers: make(map[int64][]int32), bodies: make(map[int32][][]byte),
 	}
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -161,7 +162,13 @@ func (f *fake) serve(conn net.Conn) {
 	writeFrame(conn, greeting(id, f.timeout))
 	for {
 		request, err := readFrame(conn)
-		if err != nil || !f.react(conn, request) {
+		if err != nil {
+			return
+		}
+		if number := int32(binary.BigEndian.Uint32(request)); number > 0 {
+			f.set(func() { f.numbers[id] = append(f.numbers[id], number) })
+		}
+		if !f.react(conn, request) {
 			return
 		}
 	}

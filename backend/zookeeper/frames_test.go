@@ -126,7 +126,7 @@ func FuzzStream(f *testing.F) {
 	f.Add(append([]byte{0xff, 0xff, 0xff, 0xff, 0x40, 0, 0, 0}, make([]byte, 12)...), uint8(9))
 	f.Fuzz(func(t *testing.T, stream []byte, chunk uint8) {
 		conn := &replay{in: bytes.NewReader(stream)}
-		g := newGreetedConn(conn, conn, nil)
+		g := newGreetedConn(conn, conn, nil, newNumbers())
 		var own, clients []byte
 		g.answered = func(number int32, r reply) {
 			if number < firstNumber || len(clients) > 0 && g.left > 0 {

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ var (
 //   - To the client it looks like a fresh one: it swallows the client's own
 //     connect request and answers with the reply that the server gave.
 //   - Both write whole frames to it, one at a time.
+//   - It adds to the client's request numbers, which begin at 1 on each
+//     connection, the last number of the session's clients before (see numbers).
 //   - It hands the answers to the adapter's own requests to answered, and all
 //     other frames to the client. Both happens on the client's reading
 //     goroutine, in the order of the stream: the client has called back for an
@@ -33,6 +36,8 @@ type greetedConn struct {
 	raw      net.Conn // what Conn runs over, if that is TLS
 	in       *bufio.Reader
 	answered func(number int32, r reply)
+	numbers  *numbers
+	offset   int32 // what is added to the client's numbers
 
 	writing sync.Mutex // held while a frame is written
 	greeted bool       // the client's request was swallowed
@@ -46,8 +51,11 @@ type greetedConn struct {
 	why  error
 }
 
-func newGreetedConn(conn, raw net.Conn, reply []byte) *greetedConn {
-	return &greetedConn{Conn: conn, raw: raw, in: bufio.NewReader(conn), rest: reply, down: make(chan struct{})}
+func newGreetedConn(conn, raw net.Conn, reply []byte, numbers *numbers) *greetedConn {
+	return &greetedConn{
+		Conn: conn, raw: raw, in: bufio.NewReader(conn), numbers: numbers, offset: numbers.clients(),
+		rest: reply, down: make(chan struct{}),
+	}
 }
 
 // Write is called by the client with one frame each time.
@@ -56,10 +64,15 @@ func (g *greetedConn) Write(frame []byte) (int, error) {
 		g.greeted = true
 		return len(frame), nil
 	}
-	if len(frame) >= 8 && int32(binary.BigEndian.Uint32(frame[4:])) >= firstNumber {
-		// After 2^30 requests on one connection. On the next they begin anew.
-		g.kill(errNumbersUsedUp)
-		return 0, errNumbersUsedUp
+	if len(frame) >= 8 {
+		if number := int32(binary.BigEndian.Uint32(frame[4:])); number > 0 { // not a ping or an identity
+			if !g.numbers.used(number + g.offset) {
+				g.kill(errNumbersUsedUp)
+				return 0, errNumbersUsedUp
+			}
+			frame = bytes.Clone(frame) // it stays the client's
+			binary.BigEndian.PutUint32(frame[4:], uint32(number+g.offset))
+		}
 	}
 	g.writing.Lock()
 	defer g.writing.Unlock()
@@ -109,7 +122,12 @@ func (g *greetedConn) next() error {
 		return g.refuse(errFrameTooLarge)
 	case size > maxFrame:
 		return g.refuse(errFrameTooLarge)
+	case number > 0 && number <= g.offset:
+		return g.refuse(fmt.Errorf("%w: its number, %d, is from another connection", errMalformed, number))
 	case number < firstNumber:
+		if number > 0 {
+			binary.BigEndian.PutUint32(head[4:], uint32(number-g.offset))
+		}
 		g.rest, g.left = head, int(size)-headerBytes
 		return nil
 	}

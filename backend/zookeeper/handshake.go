@@ -15,6 +15,7 @@ type session struct {
 	id       int64
 	password []byte
 	timeout  time.Duration // as the server granted it
+	numbers  *numbers      // of its requests
 }
 
 // errExpired is a server's answer to a connection with a session that has ended.
@@ -63,6 +64,9 @@ func greet(conn net.Conn, s session, ask time.Duration) (session, []byte, error)
 		return session{}, nil, errors.New("the server granted no session")
 	case s.id != 0 && got.id != s.id:
 		return session{}, nil, fmt.Errorf("the server answered with another session, %016x", uint64(got.id))
+	}
+	if got.numbers = s.numbers; got.numbers == nil {
+		got.numbers = newNumbers()
 	}
 	return got, reply, nil
 }
@@ -117,8 +121,9 @@ const xidAuth = -4
 
 // leaveSession ends the session of a connection that was greeted, and returns
 // when the server says that it has. It presents the identities first: a server
-// that wants one (enforce.auth.enabled) serves nobody before that.
-func leaveSession(conn net.Conn, identities []Auth) error {
+// that wants one (enforce.auth.enabled) serves nobody before that. The number of the
+// request must be one that no other request of the session has had.
+func leaveSession(conn net.Conn, identities []Auth, number int32) error {
 	for _, a := range identities {
 		body := appendString(appendInt(nil, 0), a.Scheme)
 		body = append(binary.BigEndian.AppendUint32(body, uint32(len(a.Data))), a.Data...)
@@ -126,7 +131,7 @@ func leaveSession(conn net.Conn, identities []Auth) error {
 			return fmt.Errorf("identifying by %s: %w", a.Scheme, err)
 		}
 	}
-	if err := askAlone(conn, 1, opCloseSession, nil); err != nil {
+	if err := askAlone(conn, number, opCloseSession, nil); err != nil {
 		return fmt.Errorf("ending the session: %w", err)
 	}
 	return nil

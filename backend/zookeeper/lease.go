@@ -228,8 +228,9 @@ func (d *Driver) endSession(ctx context.Context, server string, s session) error
 	}
 	defer hangUp(raw)
 	defer context.AfterFunc(ctx, func() { hangUp(raw) })()
-	if _, _, err = greet(conn, s, s.timeout); err != nil {
+	s, _, err = greet(conn, s, s.timeout)
+	if err != nil {
 		return err
 	}
-	return leaveSession(conn, d.opts.Auth)
+	return leaveSession(conn, d.opts.Auth, s.numbers.next())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
@@ -218,25 +217,6 @@ func TestTake(t *testing.T) {
 	}
 	if order != "cab" {
 		t.Errorf("with a connection to b, and b next, the order is %s, want cab", order)
-	}
-}
-
-// TestNumbersUsedUp: the client's request numbers never come to be the
-// adapter's own.
-func TestNumbersUsedUp(t *testing.T) {
-	client, server := net.Pipe()
-	defer server.Close()
-	g := newGreetedConn(client, client, nil)
-	g.greeted = true
-	if _, err := g.Write(appendInt(appendInt(nil, 4), firstNumber)); !errors.Is(err, errNumbersUsedUp) || g.alive() {
-		t.Errorf("Write = %v; want the connection given up", err)
-	}
-	c := new(conn)
-	c.exchanges.init()
-	c.exchanges.last = 1<<31 - 1
-	c.send([]request{pathRequest(opExists, "/", false)})
-	if c.exchanges.last != firstNumber {
-		t.Errorf("after the last number comes %d", c.exchanges.last)
 	}
 }
 

@@ -51,7 +51,7 @@ func closeZooKeeperSession(ctx context.Context, n *Node, id int64) (stands bool,
 	if len(reply) < 16 || int64(binary.BigEndian.Uint64(reply[8:])) != id {
 		return false, nil
 	}
-	closing := binary.BigEndian.AppendUint32(nil, 1)              // xid
+	closing := binary.BigEndian.AppendUint32(nil, 1<<31-1)        // a number that the owner does not come to
 	closing = binary.BigEndian.AppendUint32(closing, ^uint32(10)) // type -11
 	if _, err := zooCall(conn, closing); err != nil {
 		return true, fmt.Errorf("closing session %#x: %w", id, err)

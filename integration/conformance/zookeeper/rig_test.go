@@ -199,7 +199,7 @@ func (r *zooRig) expire(t testing.TB, lease string) {
 			return err
 		}
 		defer conn.Close()
-		request := binary.BigEndian.AppendUint32(nil, 1)
+		request := binary.BigEndian.AppendUint32(nil, 1<<31-1)          // a number that the owner does not come to
 		_, err = zooSend(conn, append(request, 0xff, 0xff, 0xff, 0xf5)) // -11: close the session
 		return err
 	})

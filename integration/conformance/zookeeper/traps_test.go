@@ -37,6 +37,7 @@ func TestZooKeeperTraps(t *testing.T) {
 		"watching-again-and-again":               zooWatchAgain,
 		"directory-watch-reads-what-has-changed": zooWatchCost,
 		"most-ephemeral-keys":                    zooMostEphemerals,
+		"moved-to-a-server-that-lags":            zooMovesToLagging,
 	} {
 		t.Run(name, func(t *testing.T) { trap(t, rig) })
 	}
@@ -52,7 +53,7 @@ func (r *zooRig) client(t testing.TB, servers ...string) *zk.Conn {
 	if len(servers) == 0 {
 		servers = r.cluster.Addrs()
 	}
-	conn, _, err := zk.Connect(servers, 4*time.Second, zk.WithLogger(zooQuiet{}))
+	conn, _, err := zk.Connect(servers, 10*time.Second, zk.WithLogger(zooQuiet{}))
 	conformance.Must(t, err)
 	t.Cleanup(conn.Close)
 	return conn
