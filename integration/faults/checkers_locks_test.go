@@ -50,12 +50,12 @@ func TestLockCheckers(t *testing.T) {
 		{name: "an ID below", lines: [][]string{{draws(3, 1, 1), draws(2, 1, 2)}}, wrong: "after"},
 		{name: "an ID below that of another generator", lines: [][]string{{draws(3, 1, 1), draws(2, 2, 2)}}},
 
-		{name: "all units", lines: [][]string{grants(perWindow/2, 1000, 1001), grants(perWindow/2, 1900, 1999), grants(perWindow, 2000, 2001)}},
-		{name: "a unit too many", lines: [][]string{grants(perWindow/2, 1000, 1001), grants(perWindow/2+1, 1900, 1999)}, wrong: "1 units too many"},
-		{name: "a unit that counts in the next window", lines: [][]string{grants(perWindow, 1000, 1001), grants(1, 1900, 2000)}},
+		{name: "all units", lines: [][]string{grants(perWindow/2, 2000, 2001), grants(perWindow/2, 3900, 3999), grants(perWindow, 4000, 4001)}},
+		{name: "a unit too many", lines: [][]string{grants(perWindow/2, 2000, 2001), grants(perWindow/2+1, 3900, 3999)}, wrong: "1 units too many"},
+		{name: "a unit that counts in the next window", lines: [][]string{grants(perWindow, 2000, 2001), grants(1, 3900, 4000)}},
 		{name: "units again after a restore", kind: back, back: &restore, lines: [][]string{grants(2*perWindow, 2000, 2001)}},
 		{name: "units twice again after a restore", kind: back, back: &restore, lines: [][]string{grants(2*perWindow+1, 2000, 2001)}, wrong: "1 units too many"},
-		{name: "units again long after a restore", kind: back, back: &restore, lines: [][]string{grants(perWindow+1, 3000, 3001)}, wrong: "1 units too many"},
+		{name: "units again long after a restore", kind: back, back: &restore, lines: [][]string{grants(perWindow+1, 4000, 4001)}, wrong: "1 units too many"},
 	} {
 		test.judge(t)
 	}

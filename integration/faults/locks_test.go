@@ -20,7 +20,7 @@ const (
 	jobs       = 4       // mutexes that are removed again and again
 	nodes      = 8       // permits that are node numbers of IDs
 	perWindow  = 20      // units of the quota
-	quotaEvery = time.Second
+	quotaEvery = 2 * time.Second
 	longHold   = 300 * time.Millisecond
 )
 
@@ -53,7 +53,7 @@ func (c *client) exclude(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for wait(ctx, rand.N(100*time.Millisecond)) {
+	for wait(ctx, rand.N(500*time.Millisecond)) {
 		if _, err := c.hold(ctx, mutex{m}, mutual, func(*lock.Held) string { return mutual }, longHold); err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (c *client) share(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for wait(ctx, rand.N(100*time.Millisecond)) {
+	for wait(ctx, rand.N(500*time.Millisecond)) {
 		if _, err := c.hold(ctx, semaphore{s}, "permit", func(h *lock.Held) string { return permit(h.Permit()) }, longHold); err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (c *client) spend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for wait(ctx, rand.N(100*time.Millisecond)) {
+	for wait(ctx, rand.N(200*time.Millisecond)) {
 		patience := time.Minute
 		if sometimes(5) {
 			patience = 200 * time.Millisecond
