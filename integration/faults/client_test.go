@@ -266,7 +266,8 @@ func (c *client) tryStale(ctx context.Context, what string, token uint64, guard 
 	defer cancel()
 	for i := 0; wait(ctx, 50*time.Millisecond); i++ {
 		began := harness.Now()
-		key := fmt.Sprintf("stale/%s/%d-%d/%d", what, token, began, i)
+		// In one directory: what is refused leaves nothing behind, also on ZooKeeper.
+		key := fmt.Sprintf("stale/%s-%d-%d-%d", strings.ReplaceAll(what, "/", "-"), token, began, i)
 		switch _, err := c.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, guard); {
 		case err == nil:
 			c.j.write(staleApplied, what, token, 0, began)
