@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -269,6 +270,9 @@ func (q *queue) handOver(ctx context.Context) (took, requests float64, err error
 	last.give <- struct{}{}
 	if err := q.next(ctx); err != nil {
 		return 0, 0, err
+	}
+	if q.holder.at.Before(began) {
+		return 0, 0, errors.New("it was taken before it was given up: a session was lost meanwhile")
 	}
 	took = ms(q.holder.at.Sub(began))
 	after, err := quiet(ctx, q.meter)
