@@ -38,8 +38,8 @@ func (s *Store) Put(ctx context.Context, key string, value []byte, guards ...Gua
 
 // Update replaces the value of key by what change makes of it, if every guard
 // holds. Nobody else writes the key in between: change is called again with the
-// present value until the commit finds the key unchanged. The flag found is false
-// if the key is absent. An error of change ends the call, and is returned.
+// present value until the commit finds the key unchanged, and may modify old. The
+// flag found is false if the key is absent. An error of change ends the call, and is returned.
 //
 // Update is like Put in all else, with one exception. If the reply to its commit
 // was lost and the key has changed since, the error is ErrIndeterminate: the
@@ -91,7 +91,8 @@ func (w *write) attempts(ctx context.Context, change func([]byte, bool) ([]byte,
 		// A commit in doubt and the next one depend on the same state of the key,
 		// so only one of them can be applied.
 		if !w.doubt {
-			if w.value, err = change(now.Value, found); err != nil {
+			// A copy: change may work in it, and now is compared with the result.
+			if w.value, err = change(slices.Clone(now.Value), found); err != nil {
 				return err
 			}
 		}

@@ -189,6 +189,27 @@ func TestUpdate(t *testing.T) {
 	})
 }
 
+// Catches: an update whose change works in the slice that it was given, taken for
+// one that changes nothing: the call succeeded, and nothing was stored.
+func TestUpdateInPlace(t *testing.T) {
+	bubble(t, func(t *testing.T, server *memory.Server) {
+		s, _ := open(t, server, nil)
+		if err := s.Put(t.Context(), "state", []byte("a1")); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"a2", "a3"} {
+			err := s.Update(t.Context(), "state", func(old []byte, _ bool) ([]byte, error) {
+				old[1]++
+				return old, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			has(t, s, "state", want)
+		}
+	})
+}
+
 // An update in doubt is sent again only while the key has not changed. It is
 // not taken for made because another process made the same of the same.
 func TestUpdateInDoubt(t *testing.T) {

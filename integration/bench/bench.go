@@ -61,6 +61,22 @@ var rows = []row{
 			"Requests are counted by proxies until no more come, less those of the same time at rest.",
 	},
 	{
+		name: "mutex", title: "Free mutex", measure: freeMutex,
+		about: "A process takes a mutex that nobody else wants, and gives it back. It has an open session, and had the mutex before.",
+	},
+	{
+		name: "permit", title: "Free permit", measure: freePermit,
+		about: "The same with a semaphore of 4 permits.",
+	},
+	{
+		name: "mutexhandover", title: "Hand-over of a mutex", measure: mutexHandovers, leaves: true,
+		about: "Measured as the hand-over of an election.",
+	},
+	{
+		name: "permithandover", title: "Hand-over of a permit", measure: permitHandovers, leaves: true,
+		about: "The same with a semaphore of 4 permits, of which three stay with their holders.",
+	},
+	{
 		name: "herd", title: "Joining at once", measure: herds, leaves: true,
 		about: "Candidates in 32 processes, with open sessions, join one election at the same moment. Requests are counted until all " +
 			"but the leader wait.",

@@ -62,9 +62,10 @@ ratios of all pairs, with the middle four fifths of them in brackets. [The rows]
 			fmt.Fprintf(&b, "\n**%s.** %s\n", row.title, row.about)
 		}
 	}
-	b.WriteString("\nThe stock recipes:\n\n| store | election | counter | membership |\n| --- | --- | --- | --- |\n")
+	b.WriteString("\nThe stock recipes:\n\n| store | election | mutex | semaphore | counter | membership |\n| --- | --- | --- | --- | --- | --- |\n")
 	for _, store := range Stores() {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", titles[store], recipe[store].election, recipe[store].counter, recipe[store].presence)
+		r := recipe[store]
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", titles[store], r.election, r.mutex, r.semaphore, r.counter, r.presence)
 	}
 	return b.String()
 }

@@ -21,6 +21,10 @@ type peer interface {
 	// candidate returns one that waits for a name, under a session of its own
 	// or that of the process.
 	candidate(name string, alone bool) (candidate, error)
+	// mutex is candidate with the client's mutex. permit is so with a semaphore,
+	// nil if the client has none.
+	mutex(name string, alone bool) (candidate, error)
+	permit(name string, alone bool) (candidate, error)
 	// present registers the process under a directory and watches that, as
 	// far as the client comes with it.
 	present(ctx context.Context, dir, id string) error
@@ -47,12 +51,12 @@ func openPeer(store string, addrs []string, ttl time.Duration) (peer, error) {
 	}
 }
 
-// recipe names what an election and a counter are held against.
-var recipe = map[string]struct{ election, counter, presence string }{
-	"etcd":      {"concurrency.Election", "concurrency.STM", "lease, put, watch"},
-	"consul":    {"api.Lock, no lock-delay", "KV get and CAS", "session, acquire, blocking query"},
-	"zookeeper": {"zk.Lock", "Get and Set", "ephemeral node, ChildrenW"},
-	"postgres":  {"pg_advisory_lock", "UPDATE n = n + 1", "a row with a heartbeat, LISTEN"},
+// recipe names what Quorate is held against.
+var recipe = map[string]struct{ election, mutex, semaphore, counter, presence string }{
+	"etcd":      {"concurrency.Election", "concurrency.Mutex", "none", "concurrency.STM", "lease, put, watch"},
+	"consul":    {"api.Lock, no lock-delay", "the same", "api.Semaphore", "KV get and CAS", "session, acquire, blocking query"},
+	"zookeeper": {"zk.Lock", "zk.Lock", "none", "Get and Set", "ephemeral node, ChildrenW"},
+	"postgres":  {"pg_advisory_lock", "the same", "none", "UPDATE n = n + 1", "a row with a heartbeat, LISTEN"},
 }
 
 // notify says that something changed, without waiting.

@@ -110,16 +110,21 @@ func (p *consulPeer) session() (string, error) {
 }
 
 func (p *consulPeer) candidate(name string, alone bool) (candidate, error) {
-	opts := &api.LockOptions{Key: "stock/" + name, SessionTTL: p.ttl.String(), LockDelay: time.Millisecond}
-	if !alone {
-		id, err := p.session()
-		if err != nil {
-			return nil, err
-		}
-		opts.Session = id
+	id, err := p.sessionFor(alone)
+	if err != nil {
+		return nil, err
 	}
-	lock, err := p.client.LockOpts(opts)
+	lock, err := p.client.LockOpts(&api.LockOptions{Key: "stock/" + name, Session: id, SessionTTL: p.ttl.String(), LockDelay: time.Millisecond})
 	return consulCandidate{lock}, err
+}
+
+// sessionFor returns the session of the process. It is empty for a candidate alone,
+// which opens one of its own.
+func (p *consulPeer) sessionFor(alone bool) (string, error) {
+	if alone {
+		return "", nil
+	}
+	return p.session()
 }
 
 type consulCandidate struct{ lock *api.Lock }
@@ -133,6 +138,31 @@ func (c consulCandidate) take(ctx context.Context) error {
 }
 
 func (c consulCandidate) give(context.Context) error { return c.lock.Unlock() }
+
+func (p *consulPeer) mutex(name string, alone bool) (candidate, error) {
+	return p.candidate(name, alone)
+}
+
+func (p *consulPeer) permit(name string, alone bool) (candidate, error) {
+	id, err := p.sessionFor(alone)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.client.SemaphoreOpts(&api.SemaphoreOptions{Prefix: "stock/" + name, Limit: permits, Session: id, SessionTTL: p.ttl.String()})
+	return consulPermit{s}, err
+}
+
+type consulPermit struct{ semaphore *api.Semaphore }
+
+func (c consulPermit) take(ctx context.Context) error {
+	lost, err := c.semaphore.Acquire(ctx.Done())
+	if err == nil && lost == nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (c consulPermit) give(context.Context) error { return c.semaphore.Release() }
 
 func (p *consulPeer) present(ctx context.Context, dir, id string) error {
 	session, err := p.session()

@@ -72,21 +72,41 @@ func (p *etcdPeer) shared() (*concurrency.Session, error) {
 }
 
 func (p *etcdPeer) candidate(name string, alone bool) (candidate, error) {
-	open := p.shared
-	if alone { // two of one session would be the same candidate
-		open = p.newSession
-	}
-	session, err := open()
+	session, err := p.sessionFor(alone)
 	if err != nil {
 		return nil, err
 	}
 	return etcdCandidate{concurrency.NewElection(session, "/stock/"+name)}, nil
 }
 
+// sessionFor returns the session of the process, or one for a candidate alone: two
+// of one session would be the same candidate.
+func (p *etcdPeer) sessionFor(alone bool) (*concurrency.Session, error) {
+	if alone {
+		return p.newSession()
+	}
+	return p.shared()
+}
+
 type etcdCandidate struct{ *concurrency.Election }
 
 func (c etcdCandidate) take(ctx context.Context) error { return c.Campaign(ctx, "me") }
 func (c etcdCandidate) give(ctx context.Context) error { return c.Resign(ctx) }
+
+func (p *etcdPeer) mutex(name string, alone bool) (candidate, error) {
+	session, err := p.sessionFor(alone)
+	if err != nil {
+		return nil, err
+	}
+	return etcdMutex{concurrency.NewMutex(session, "/stock/"+name)}, nil
+}
+
+type etcdMutex struct{ *concurrency.Mutex }
+
+func (c etcdMutex) take(ctx context.Context) error { return c.Lock(ctx) }
+func (c etcdMutex) give(ctx context.Context) error { return c.Unlock(ctx) }
+
+func (p *etcdPeer) permit(string, bool) (candidate, error) { return nil, nil }
 
 func (p *etcdPeer) present(ctx context.Context, dir, id string) error {
 	session, err := p.shared()

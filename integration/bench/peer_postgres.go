@@ -113,6 +113,11 @@ func (p *postgresPeer) candidate(name string, _ bool) (candidate, error) {
 	return postgresCandidate{conn, name}, nil
 }
 
+func (p *postgresPeer) mutex(name string, alone bool) (candidate, error) {
+	return p.candidate(name, alone)
+}
+func (p *postgresPeer) permit(string, bool) (candidate, error) { return nil, nil }
+
 type postgresCandidate struct {
 	conn *pgx.Conn
 	name string

@@ -115,6 +115,9 @@ type zooCandidate struct{ lock *zk.Lock }
 func (c zooCandidate) take(context.Context) error { return c.lock.Lock() }
 func (c zooCandidate) give(context.Context) error { return c.lock.Unlock() }
 
+func (p *zooPeer) mutex(name string, alone bool) (candidate, error) { return p.candidate(name, alone) }
+func (p *zooPeer) permit(string, bool) (candidate, error)           { return nil, nil }
+
 func (p *zooPeer) present(_ context.Context, dir, id string) error {
 	if err := p.create(path(dir), nil); err != nil {
 		return err

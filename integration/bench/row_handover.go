@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,10 +30,15 @@ const noTake = "The stock recipe's next candidate holds the lock as soon as the 
 	"commits once: the commit raises the term, which fences the leader before."
 
 // handovers measures graceful hand-overs with more and more that wait.
-func handovers(ctx context.Context, l *lab) ([]line, error) {
+func handovers(ctx context.Context, l *lab) ([]line, error) { return handoversIn(ctx, l, elections) }
+
+func handoversIn(ctx context.Context, l *lab, c subject) ([]line, error) {
 	var lines []line
 	for _, n := range l.scale.waiting {
-		more, err := handoversOf(ctx, l, n)
+		if n > c.most {
+			break
+		}
+		more, err := handoversOf(ctx, l, c, n)
 		if err != nil {
 			return lines, fmt.Errorf("%d waiting: %w", n, err)
 		}
@@ -46,7 +52,7 @@ func handovers(ctx context.Context, l *lab) ([]line, error) {
 	return lines, nil
 }
 
-func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
+func handoversOf(ctx context.Context, l *lab, c subject, n int) ([]line, error) {
 	name := l.name()
 	ctx, cancel := context.WithCancel(ctx)
 	var queues [2]*queue
@@ -67,17 +73,20 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		q := &queue{meter: m, taken: make(chan *waiter, n+1), failed: make(chan error, n+1)}
+		if side == 1 && !c.hasStock(l.Name) {
+			break
+		}
+		q := &queue{meter: m, seats: c.seats, taken: make(chan *waiter, n+c.seats), failed: make(chan error, n+c.seats)}
 		queues[side] = q
 		var enter []func(i int) (candidate, error)
-		for p := range min(processes, n+1) {
+		for p := range min(processes, n+c.seats) {
 			addrs := turned(proxies.Addrs(), p)
 			if side == 0 {
 				store, err := l.open(addrs, longTTL)
 				if err != nil {
 					return nil, err
 				}
-				enter = append(enter, func(int) (candidate, error) { return newOurs(store, name) })
+				enter = append(enter, func(int) (candidate, error) { return c.ours(store, name) })
 				continue
 			}
 			ttl := 6 * longTTL // theirs renew one by one, which is not what is measured
@@ -89,9 +98,9 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 				return nil, err
 			}
 			stocks = append(stocks, stock)
-			enter = append(enter, func(int) (candidate, error) { return stock.candidate(name, true) })
+			enter = append(enter, func(int) (candidate, error) { return c.stock(stock, name, true) })
 		}
-		if err := q.fill(ctx, n+1, func(i int) (candidate, error) { return enter[i%len(enter)](i) }); err != nil {
+		if err := q.fill(ctx, n+c.seats, func(i int) (candidate, error) { return enter[i%len(enter)](i) }); err != nil {
 			return nil, fmt.Errorf("%s: %w", sides[side], err)
 		}
 	}
@@ -100,15 +109,18 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		return nil, err
 	}
 	times := line{
-		what: fmt.Sprintf("%d waiting", n), unit: milliseconds, floorIs: "commit, notification, commit", why: handoverWhy,
+		what: fmt.Sprintf("%d waiting", n), unit: milliseconds, floorIs: "commit, notification, commit", why: c.handoverWhy,
 	}
-	times.goal(toPeer, l.Name, handoverToPeer)
+	times.goal(toPeer, l.Name, c.handoverToPeer)
 	times.goal(toFloor, l.Name, handoverToFloor)
 	requests := line{what: fmt.Sprintf("%d waiting: requests", n)}
 	requests.goal(ours, l.Name, handoverRequests)
 	for i := range l.scale.handovers + 1 {
 		var took, asked [2]float64
 		for side, q := range queues {
+			if q == nil {
+				continue
+			}
 			if took[side], asked[side], err = q.handOver(ctx); err != nil {
 				return nil, fmt.Errorf("%s: %w", sides[side], err)
 			}
@@ -120,8 +132,11 @@ func handoversOf(ctx context.Context, l *lab, n int) ([]line, error) {
 		if i == 0 {
 			continue
 		}
-		times.ours, times.peer, times.floor = append(times.ours, took[0]), append(times.peer, took[1]), append(times.floor, floor)
-		requests.ours, requests.peer = append(requests.ours, asked[0]), append(requests.peer, asked[1])
+		times.add([3]float64{took[0], took[1], floor}, queues[1] != nil)
+		requests.ours = append(requests.ours, asked[0])
+		if queues[1] != nil {
+			requests.peer = append(requests.peer, asked[1])
+		}
 	}
 	return []line{times, requests}, nil
 }
@@ -131,6 +146,7 @@ var sides = [2]string{"ours", "the peer's"}
 // queue is a number of candidates for the same thing.
 type queue struct {
 	meter   *meter
+	seats   int // so many hold it at once
 	taken   chan *waiter
 	failed  chan error
 	running sync.WaitGroup
@@ -144,7 +160,7 @@ type waiter struct {
 	give, wait chan struct{}
 }
 
-// fill lets n candidates in, and waits until one holds and the others wait. They
+// fill lets n candidates in, and waits until some hold and the others wait. They
 // come one from each process at a time: where each asks for the whole queue, all
 // at once would be another measurement.
 func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, error)) error {
@@ -166,8 +182,10 @@ func (q *queue) fill(ctx context.Context, n int, enter func(i int) (candidate, e
 			})
 		}
 		if q.holder == nil {
-			if err := q.next(ctx); err != nil {
-				return err
+			for range q.seats { // all but the last keep theirs
+				if err := q.next(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		if err := q.settle(ctx); err != nil {
@@ -252,6 +270,9 @@ func (q *queue) handOver(ctx context.Context) (took, requests float64, err error
 	last.give <- struct{}{}
 	if err := q.next(ctx); err != nil {
 		return 0, 0, err
+	}
+	if q.holder.at.Before(began) {
+		return 0, 0, errors.New("it was taken before it was given up: a session was lost meanwhile")
 	}
 	took = ms(q.holder.at.Sub(began))
 	after, err := quiet(ctx, q.meter)

@@ -36,13 +36,7 @@ func TestCheckers(t *testing.T) {
 		return []string{text(from, valid, what, token, 0, 0), text(to, valid, what, token, 0, 0)}
 	}
 	restore := rewind{backup: [2]int64{20, 30}, begin: 60, end: 70, counts: [2]int64{a, a + b}}
-	for _, test := range []struct {
-		name  string
-		kind  kind
-		lines [][]string // of the processes
-		back  *rewind
-		wrong string // "" if nothing is
-	}{
+	for _, test := range []checked{
 		{name: "one after the other", lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 21, 30)}},
 		{name: "two at once", lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 18, 30)}, wrong: "was valid"},
 		{name: "two at once, taken away early", kind: early, lines: [][]string{owns(plain, 1, 10, 20), owns(plain, 2, 18, 30)}},
@@ -134,24 +128,38 @@ func TestCheckers(t *testing.T) {
 			wrong: "the checkpoint",
 		},
 	} {
-		h := newHistory()
-		for n, lines := range test.lines {
-			for _, s := range lines {
-				l, err := parse(s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				h.add(n, fmt.Sprint("process ", n), l)
+		test.judge(t)
+	}
+}
+
+// checked is a history of processes, and what is wrong with it: "" if nothing is.
+type checked struct {
+	name  string
+	kind  kind
+	lines [][]string // of the processes
+	back  *rewind
+	wrong string
+}
+
+func (test *checked) judge(t *testing.T) {
+	t.Helper()
+	h := newHistory()
+	for n, lines := range test.lines {
+		for _, s := range lines {
+			l, err := parse(s)
+			if err != nil {
+				t.Fatal(err)
 			}
+			h.add(n, fmt.Sprint("process ", n), l)
 		}
-		if test.back != nil {
-			h.goesBack(*test.back)
-			h.wentBack(test.back.end)
-		}
-		h.judge(100, test.kind)
-		if got := strings.Join(h.wrong, "; "); (got == "") != (test.wrong == "") || !strings.Contains(got, test.wrong) {
-			t.Errorf("%s: %q", test.name, got)
-		}
+	}
+	if test.back != nil {
+		h.goesBack(*test.back)
+		h.wentBack(test.back.end, test.back.wall[1])
+	}
+	h.judge(100, test.kind)
+	if got := strings.Join(h.wrong, "; "); (got == "") != (test.wrong == "") || !strings.Contains(got, test.wrong) {
+		t.Errorf("%s: %q", test.name, got)
 	}
 }
 
@@ -256,7 +264,7 @@ func TestTallyChecker(t *testing.T) {
 		}
 		if test.back != nil {
 			h.goesBack(*test.back)
-			h.wentBack(test.back.end)
+			h.wentBack(test.back.end, test.back.wall[1])
 		}
 		h.judgeTally(cmp.Or(test.at, 100), test.total)
 		if (len(h.wrong) == 0) != test.fine {

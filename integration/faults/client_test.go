@@ -29,7 +29,7 @@ const (
 	namespace = "faults"
 	plain     = "plain"  // an election
 	strict    = "strict" // an election with Options.Strict
-	shared    = "shared" // the counter, tally, sequence, group, partition and checkpoint
+	shared    = "shared" // all else
 	slots     = 24
 	maxBlock  = 8 // of the sequence
 )
@@ -156,7 +156,7 @@ func work(ctx context.Context, tk task, j *journal, logger *slog.Logger) error {
 		c.beat,
 		func(ctx context.Context) error { return c.campaign(ctx, plain, nil) },
 		func(ctx context.Context) error { return c.campaign(ctx, strict, &election.Options{Strict: true}) },
-		c.count, c.tally, c.number, c.belong,
+		c.count, c.tally, c.number, c.belong, c.exclude, c.share, c.workThroughJobs, c.draw, c.spend,
 	} {
 		all.Go(func() {
 			if err := part(ctx); err != nil && ctx.Err() == nil {
@@ -175,27 +175,35 @@ func work(ctx context.Context, tk task, j *journal, logger *slog.Logger) error {
 // own says that the client owns something, until it calls what is returned.
 func (c *client) own(what string, token uint64, valid func() bool) (disown func()) {
 	o := &owned{what, token, valid, harness.Now()}
+	c.j.append(o.line(o.since))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.owned[o] = struct{}{}
 	return func() {
+		c.j.append(o.line(harness.Now()))
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.owned, o)
 	}
 }
 
-// beat writes down, again and again, what is owned. The clock is read before
-// anything is asked whether it is valid: each line was true at its time.
+// line says that it is owned, if it is valid now. The clock was read before that
+// is asked, so the line is true at its time.
+func (o *owned) line(now int64) string {
+	if !o.valid() {
+		return ""
+	}
+	return text(now, valid, o.what, o.token, o.since, 0)
+}
+
+// beat writes down, again and again, what is owned.
 func (c *client) beat(ctx context.Context) error {
 	for wait(ctx, 20*time.Millisecond) {
 		c.mu.Lock()
 		now := harness.Now()
 		var lines strings.Builder
 		for o := range c.owned {
-			if o.valid() {
-				lines.WriteString(text(now, valid, o.what, o.token, o.since, 0))
-			}
+			lines.WriteString(o.line(now))
 		}
 		c.mu.Unlock()
 		if lines.Len() > 0 {
@@ -224,7 +232,7 @@ func (c *client) campaign(ctx context.Context, name string, opts *election.Optio
 		<-leading.Done()
 		disown()
 		if ctx.Err() == nil {
-			c.stale.Go(func() { c.tryStale(ctx, name, l) })
+			c.stale.Go(func() { c.tryStale(ctx, name, l.Term(), l.Guard()) })
 		}
 		return nil
 	})
@@ -251,19 +259,20 @@ func (c *client) progress(ctx context.Context, l *election.Leadership, p *restar
 	}
 }
 
-// tryStale writes under the guard of a leadership that is over, until it is
+// tryStale writes under the guard of an ownership that is over, until it is
 // refused.
-func (c *client) tryStale(ctx context.Context, name string, l *election.Leadership) {
+func (c *client) tryStale(ctx context.Context, what string, token uint64, guard backend.Guard) {
 	ctx, cancel := context.WithTimeout(ctx, 5*c.TTL)
 	defer cancel()
 	for i := 0; wait(ctx, 50*time.Millisecond); i++ {
 		began := harness.Now()
-		key := fmt.Sprintf("stale/%s/%d-%d/%d", name, l.Term(), began, i)
-		switch _, err := c.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, l.Guard()); {
+		// In one directory: what is refused leaves nothing behind, also on ZooKeeper.
+		key := fmt.Sprintf("stale/%s-%d-%d-%d", strings.ReplaceAll(what, "/", "-"), token, began, i)
+		switch _, err := c.store.Commit(ctx, driver.Txn{Ops: []driver.Op{driver.Create(key, nil)}}, guard); {
 		case err == nil:
-			c.j.write(staleApplied, name, l.Term(), 0, began)
+			c.j.write(staleApplied, what, token, 0, began)
 		case errors.Is(err, backend.ErrFenced):
-			c.j.write(staleFenced, name, l.Term(), 0, began)
+			c.j.write(staleFenced, what, token, 0, began)
 			return
 		}
 	}

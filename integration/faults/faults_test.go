@@ -85,8 +85,8 @@ func runFaults(t *testing.T, store string) {
 		t.Error("no write under an old term was ever tried")
 	}
 	r.closesDead(ctx)
-	t.Logf("%d adds, %d numbers, %d steps of the checkpoint, %d tenures, %d late writes refused\n%v",
-		len(r.h.calls), len(r.h.numbers), len(r.h.progress), len(r.h.tenures), r.h.fenced, s)
+	t.Logf("%d adds, %d numbers, %d steps of the checkpoint, %d tenures, %d late writes refused, locks taken %v, %d IDs, %d units of the quota\n%v",
+		len(r.h.calls), len(r.h.numbers), len(r.h.progress), len(r.h.tenures), r.h.fenced, r.h.lockHistory.locked, len(r.h.drawn), r.h.units, s)
 	if page := os.Getenv("QUORATE_FAULTS_PAGE"); page != "" && !t.Failed() {
 		if err := s.write(page); err != nil {
 			t.Error(err)

@@ -16,15 +16,32 @@ import (
 // place is a key of a primitive, or a directory of such.
 type place []string
 
-// ephemeral are the places of what goes with its owner.
-var ephemeral = []place{
-	{"election", plain, "tenure", "leader"},
-	{"election", strict, "tenure", "leader"},
-	{"election", plain, "queue", ""},
-	{"election", strict, "queue", ""},
-	{"partition", shared, "claims", ""},
-	{"membership", shared, "members", ""},
-}
+// ephemeral are the places of what goes with its owner, those of a kind together.
+var ephemeral = func() [][]place {
+	all := [][]place{
+		{{"election", plain, "tenure", "leader"}},
+		{{"election", strict, "tenure", "leader"}},
+		{{"election", plain, "queue", ""}},
+		{{"election", strict, "queue", ""}},
+		{{"partition", shared, "claims", ""}},
+		{{"membership", shared, "members", ""}},
+		{{"mutex", shared, "tenure", "leader"}},
+		{{"mutex", shared, "queue", ""}},
+		{{"semaphore", shared, "queue", ""}},
+		{{"semaphore", "nodes", "queue", ""}},
+	}
+	var ofJobs, ofPermits, ofNodes []place
+	for n := range jobs {
+		ofJobs = append(ofJobs, place{"mutex", job(n), "tenure", "leader"}, place{"mutex", job(n), "queue", ""})
+	}
+	for n := range permits {
+		ofPermits = append(ofPermits, place{"semaphore", shared, "tenure", fmt.Sprintf("%d.leader", n)})
+	}
+	for n := range nodes {
+		ofNodes = append(ofNodes, place{"semaphore", "nodes", "tenure", fmt.Sprintf("%d.leader", n)})
+	}
+	return append(all, ofJobs, ofPermits, ofNodes)
+}()
 
 // target returns what to read: a directory ends with an empty component.
 func (p place) target() (driver.Target, error) {
@@ -89,16 +106,17 @@ func (r *run) keys(ctx context.Context, places ...place) (keys []string, err err
 // everything of one place, or one key of it. Documents that stay for ever are
 // not among it, except those that their primitive is proof against.
 func keysDeleted(ctx context.Context, r *run) error {
-	places := append([]place{
-		{"partition", shared, "plan"},
-		{"partition", shared, "line", ""},
-		{"election", plain, "tenure", ""},
-		{"election", strict, "tenure", ""},
+	places := append([][]place{
+		{{"partition", shared, "plan"}},
+		{{"partition", shared, "line", ""}},
+		{{"election", plain, "tenure", ""}},
+		{{"election", strict, "tenure", ""}},
+		{{"mutex", shared, "tenure", ""}},
 	}, ephemeral...)
 	var keys []string
 	for len(keys) == 0 { // what is there is never nothing for long
 		var err error
-		if keys, err = r.keys(ctx, places[r.random.IntN(len(places))]); err != nil {
+		if keys, err = r.keys(ctx, places[r.random.IntN(len(places))]...); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/integration/judge"
@@ -25,6 +26,7 @@ type history struct {
 	rewinds   []rewind
 	judged    int64 // up to when
 	wrong     []string
+	lockHistory
 }
 
 // late is a write under the guard of a tenure that is over, applied.
@@ -52,6 +54,7 @@ type seen struct {
 	flushes                  []flush
 	given                    flush
 	ended                    bool // in order: given is all
+	lockSeen
 }
 
 // flush is how much of a tally was known to be counted, or given, at a time.
@@ -63,12 +66,14 @@ type rewind struct {
 	begin, end int64
 	counts     [2]int64 // the counter before and after that
 	tallies    [2]int64 // the tally
+	wall       [2]int64 // begin and end by the wall clock, in milliseconds
 }
 
 func newHistory() *history {
 	return &history{
 		tenures: make(map[string]*judge.Tenure), overlaps: make(map[[2]*judge.Tenure]time.Duration), fresh: make(map[string]int64),
 		open: make(map[string]*judge.Call), numbers: make(map[uint64]string), processes: make(map[string]*seen),
+		lockHistory: newLockHistory(),
 	}
 }
 
@@ -129,6 +134,8 @@ func (h *history) add(number int, name string, l line) {
 		}
 	case crowd:
 		p.crowd, p.served = int(l.token), l.begin
+	default:
+		h.addLock(name, p, l)
 	}
 }
 
@@ -149,14 +156,17 @@ func (h *history) number(name string, p *seen, l line) {
 
 // goesBack takes in that the store is going back. All journals have been read.
 func (h *history) goesBack(r rewind) {
-	r.end = 1 << 62
+	r.end, r.wall[1] = 1<<62, 1<<62
 	h.rewinds = append(h.rewinds, r)
 	// What is reserved and not handed out yet: two blocks at most in each process.
 	h.exempt = max(h.exempt, h.highest+2*maxBlock*uint64(len(h.processes)))
 }
 
-// wentBack takes in that it has.
-func (h *history) wentBack(end int64) { h.rewinds[len(h.rewinds)-1].end = end }
+// wentBack takes in that it has, and when by the wall clock.
+func (h *history) wentBack(end, wall int64) {
+	r := &h.rewinds[len(h.rewinds)-1]
+	r.end, r.wall[1] = end, wall
+}
 
 // judge says what is wrong since it did so last, up to cut, before which all
 // journals are complete. What the kind of fault in between allows is no fault of
@@ -165,6 +175,7 @@ func (h *history) judge(cut int64, k kind) (longest map[string]int64) {
 	longest = h.judgeTenures(h.judged, cut, k)
 	h.judgeProgress(h.judged, cut)
 	h.judgeAdds(cut, nil)
+	h.judgeLocks(cut)
 	h.judged = cut
 	return longest
 }
@@ -218,7 +229,7 @@ func (h *history) judgeTenures(since, cut int64, k kind) (longest map[string]int
 			}
 		}
 		for what, t := range last {
-			if t.Token < highest[what] {
+			if remembered(what) && t.Token < highest[what] {
 				h.complain("%v is the last after the store went back, and token %d was there before", t, highest[what])
 			}
 		}
@@ -226,12 +237,15 @@ func (h *history) judgeTenures(since, cut int64, k kind) (longest map[string]int
 	return longest
 }
 
-// class folds the slots into one.
+// class folds the slots into one, and the locks.
 func class(what string) string {
-	if what == plain || what == strict {
+	switch {
+	case what == plain || what == strict:
 		return what
+	case strings.HasPrefix(what, "slot/"):
+		return "slots"
 	}
-	return "slots"
+	return "locks"
 }
 
 // rewoundBetween reports whether the store went back between two moments.

@@ -29,6 +29,12 @@ const (
 	claimed      = "claimed"       // the Checkpoint, under term token; value is what it returned
 	saving       = "saving"        // a Save of value begins
 	saved        = "saved"         // it was acknowledged
+	locked       = "locked"        // a call took a lock of kind what, under token; value is the permit
+	resizing     = "resizing"      // a Resize to value begins
+	resized      = "resized"       // it was acknowledged
+	drawn        = "drawn"         // token is an ID from generator value of the process
+	granted      = "granted"       // a unit of the quota; token and value are when the Take began and ended, by the wall clock
+	refused      = "refused"       // no unit was left
 	crowd        = "crowd"         // token clients of the storm have a session; each was answered since begin
 )
 

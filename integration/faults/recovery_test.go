@@ -27,6 +27,10 @@ func debounce(r *run) time.Duration { return max(r.ttl/10, 600*time.Millisecond)
 // to twice) and handed over.
 func settle(r *run) time.Duration { return debounce(r) + time.Second + 500*time.Millisecond }
 
+// contention is what it may take until each client has had its turn with the locks.
+// Some calls only try, or give up soon.
+func contention(r *run) time.Duration { return 3 * time.Duration(len(r.clients)) * longHold }
+
 var parts = []part{
 	{"election", none, func(r *run, since int64) error { return r.led(plain, since) }},
 	{"counter", none, func(r *run, since int64) error {
@@ -62,6 +66,22 @@ var parts = []part{
 			}
 		}
 		return nil
+	}},
+	// Each has waited for all others, who hold it as long as they may.
+	{"lock", contention, func(r *run, since int64) error {
+		return r.each(func(s *seen) bool {
+			return s.locked[mutual] > since && s.locked["permit"] > since && s.locked["job"] > since
+		})
+	}},
+	{"ids", none, func(r *run, since int64) error {
+		return r.each(func(s *seen) bool { return s.drew > since })
+	}},
+	// What was reserved by calls without a reply is lost until the window ends.
+	{"quota", func(*run) time.Duration { return quotaEvery }, func(r *run, since int64) error {
+		if r.h.got < since {
+			return fmt.Errorf("nothing was granted")
+		}
+		return r.each(func(s *seen) bool { return s.asked > since })
 	}},
 	{"campaigns", none, (*run).queued},
 	// An office that was not given up in order is left alone for a TTL.

@@ -167,30 +167,41 @@ func refuseZooKeeper(_ context.Context, r *run) (refuse, allow func() error, _ e
 		conn.Close()
 		return nil, nil, err
 	}
-	set := func(acl []zk.ACL) error { return setACL(conn, "/"+namespace, acl) }
+	// The nodes are the same both times: one that is created meanwhile is open. To
+	// look for them again would make the refusal longer, by as many requests.
+	paths, err := below(conn, "/"+namespace)
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
 	refuse = func() error {
-		return set(append(zk.DigestACL(zk.PermAll, "nemesis", "secret"), zk.WorldACL(zk.PermRead)...))
+		return setACL(conn, paths, append(zk.DigestACL(zk.PermAll, "nemesis", "secret"), zk.WorldACL(zk.PermRead)...))
 	}
 	allow = func() error {
 		defer conn.Close()
-		return set(zk.WorldACL(zk.PermAll))
+		return setACL(conn, paths, zk.WorldACL(zk.PermAll))
 	}
 	return refuse, allow, nil
 }
 
-// setACL sets the ACL of a node and of all below it: of all at once, so that no
-// node is refused for much longer than another.
-func setACL(conn *zk.Conn, path string, acl []zk.ACL) error {
+// below returns the path of a node, and of all below it.
+func below(conn *zk.Conn, path string) ([]string, error) {
 	paths := []string{path}
 	for i := 0; i < len(paths); i++ {
 		children, _, err := conn.Children(paths[i])
 		if err != nil && !errors.Is(err, zk.ErrNoNode) {
-			return err
+			return nil, err
 		}
 		for _, child := range children {
 			paths = append(paths, paths[i]+"/"+child)
 		}
 	}
+	return paths, nil
+}
+
+// setACL sets the ACL of all of these at once, so that no node is refused for much
+// longer than another.
+func setACL(conn *zk.Conn, paths []string, acl []zk.ACL) error {
 	errs := make([]error, len(paths))
 	var all sync.WaitGroup
 	for i, path := range paths {

@@ -183,6 +183,7 @@ func (r *run) heals() { r.healing <- harness.Now() }
 func (r *run) goesBack(back rewind) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	back.wall[0] = time.Now().UnixMilli()
 	r.h.goesBack(back)
 }
 
@@ -190,7 +191,7 @@ func (r *run) wentBack() {
 	end := r.read()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.h.wentBack(end)
+	r.h.wentBack(end, time.Now().UnixMilli())
 }
 
 // draw returns a time up to d, at random.
@@ -346,7 +347,7 @@ func (r *run) leftovers(ctx context.Context) {
 		sessions, err := r.admin.sessions(ctx)
 		var keys []string
 		if err == nil {
-			keys, err = r.keys(ctx, ephemeral...)
+			keys, err = r.keys(ctx, slices.Concat(ephemeral...)...)
 		}
 		if err == nil && sessions == 0 && len(keys) == 0 {
 			return

@@ -190,6 +190,24 @@ func doJoins(t *testing.T, env *drivertest.Env) {
 		t.Errorf("Do = %v, want ErrLost and what the function returned", err)
 	}
 	p.unused(t, "mutex/m")
+	// Catches: the loss of the lock around, taken for one of the lock itself.
+	q := open(t, env)
+	inner := q.mutex(t, "inner")
+	err = m.Do(t.Context(), func(ctx context.Context, _ *lock.Held) error {
+		err := inner.Do(ctx, func(ctx context.Context, _ *lock.Held) error {
+			env.Expire(t, p.calls.last())
+			<-ctx.Done()
+			return failed
+		})
+		if !errors.Is(err, failed) || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Do = %v within one that was lost, want what the function returned", err)
+		}
+		return nil
+	})
+	if !errors.Is(err, lock.ErrLost) {
+		t.Errorf("Do = %v, want ErrLost", err)
+	}
+	q.unused(t, "mutex/inner")
 }
 
 func leaseEnded(t *testing.T, env *drivertest.Env) {

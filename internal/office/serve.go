@@ -14,7 +14,8 @@ func (t *Tenure) Serve(ctx context.Context, body func(context.Context) error) (l
 	defer func() {
 		// In a defer, so that a panic in body leaves no leader key behind.
 		stop()
-		lost = errors.Is(context.Cause(t.ctx), t.office.spec.Lost)
+		// The cause may be the loss of another tenure, under which the caller runs.
+		lost = t.lost.Load() && errors.Is(context.Cause(t.ctx), t.office.spec.Lost)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer cancel()
 		t.once.Do(func() { t.end(end, err) })
