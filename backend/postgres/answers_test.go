@@ -68,8 +68,8 @@ func notice(b *fakeBackend, routine string) {
 	b.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "01000", Message: "told to", Routine: routine})
 }
 
-// TestGivenUp: a call whose context ends returns at once, cancels the statement
-// and does not give the connection back.
+// TestGivenUp: a call whose context ends returns at once, and its statement is
+// cancelled.
 func TestGivenUp(t *testing.T) {
 	hold := make(chan struct{})
 	f, d := startFake(t, func(*fakeBackend) { <-hold })
@@ -88,6 +88,53 @@ func TestGivenUp(t *testing.T) {
 	_, err = d.Read(ctx, driver.Key("quorate/a"))
 	if !errors.Is(err, driver.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Read after its context ended = %v", err)
+	}
+}
+
+// TestLateAnswer: a connection is used again once the server has ended a
+// statement that nobody waited for, whether it came to its end or was cancelled.
+// A new connection for each such call would keep an overloaded server overloaded.
+func TestLateAnswer(t *testing.T) {
+	for name, c := range map[string]struct {
+		late   func(f *fakeServer, b *fakeBackend)
+		opened int
+	}{
+		"late":      {func(_ *fakeServer, b *fakeBackend) { b.row(applied); b.ready() }, 1},
+		"cancelled": {func(f *fakeServer, b *fakeBackend) { <-f.cancelled; b.fail("ERROR", "57014"); b.ready() }, 1},
+		"in halves": {func(_ *fakeServer, b *fakeBackend) {
+			_, _ = b.conn.Write([]byte{'Z', 0, 0})
+			time.Sleep(50 * time.Millisecond)
+			_, _ = b.conn.Write([]byte{0, 5, 'I'})
+		}, 1},
+		"of a standby":     {func(_ *fakeServer, b *fakeBackend) { b.fail("ERROR", codeReadOnly); b.ready() }, 2},
+		"without standbys": {func(f *fakeServer, b *fakeBackend) { <-f.cancelled; notice(b, "SyncRepWaitForLSN"); b.ready() }, 2},
+		"never":            {func(f *fakeServer, b *fakeBackend) { <-f.cancelled; b.conn.Close() }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := make(chan struct{})
+			var f *fakeServer
+			f, d := startFake(t, func(b *fakeBackend) { <-given; c.late(f, b) })
+			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if _, err := d.Commit(ctx, aCreate); !errors.Is(err, driver.ErrIndeterminate) {
+				t.Fatalf("Commit = %v, want ErrIndeterminate", err)
+			}
+			f.mu.Lock()
+			f.answer = func(b *fakeBackend) { b.row(applied); b.ready() }
+			f.mu.Unlock()
+			close(given)
+			for deadline := time.Now().Add(10 * time.Second); d.pool.Stat().AcquiredConns() > 0; time.Sleep(time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the connection is still held")
+				}
+			}
+			if result, err := d.Commit(t.Context(), aCreate); err != nil || !result.Applied {
+				t.Errorf("the next Commit = %+v, %v", result, err)
+			}
+			if _, opened := f.counts(); opened != c.opened {
+				t.Errorf("%d connections, want %d", opened, c.opened)
+			}
+		})
 	}
 }
 

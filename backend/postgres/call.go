@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,8 +15,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// cancelTimeout bounds the request to cancel a statement that nobody waits for.
-const cancelTimeout = 2 * time.Second
+const (
+	// lateAnswer is how long an answer that nobody waits for may still take
+	// before its statement is cancelled.
+	lateAnswer = 300 * time.Millisecond
+	// cancelTimeout bounds the request to cancel it, and the wait for its end.
+	cancelTimeout = 2 * time.Second
+)
 
 // call runs one statement, which is one transaction and one round trip, on a
 // connection of the pool. The statement is never prepared under a name, so it
@@ -25,11 +31,17 @@ func (d *Driver) call(ctx context.Context, sql string, params ...param) ([]row, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errUnsent, err)
 	}
-	rows, whole, err := exchange(ctx, conn.Conn().PgConn(), sql, params)
-	if refusal := refused(err); !whole || refusal != nil && refusal.Code == codeReadOnly {
-		// The next connection may lead to the server that is primary now.
+	rows, state, err := exchange(ctx, conn.Conn().PgConn(), sql, params)
+	if state == idle && deposed(err) {
+		state = broken
+	}
+	switch state {
+	case idle:
+		conn.Release()
+	case owing:
 		d.abandon(conn)
-	} else {
+	case broken:
+		drop(conn.Conn())
 		conn.Release()
 	}
 	return rows, err
@@ -61,16 +73,22 @@ func drop(conn *pgx.Conn) {
 	_ = conn.Close(gone)
 }
 
-// abandon gives up a connection and cancels what the server still does for it:
-// a statement that waits for a lock or a standby would hold a connection of the
-// server's, and land late.
+// abandon keeps a connection until the server has ended the statement that
+// nobody waits for any more, and returns it to the pool then. A statement that
+// does not end soon is cancelled: it would hold a connection of the server's, and
+// land late. If that does not end it either, the connection is closed.
+//
+// The connection is worth the wait. A new one costs the server a process, whose
+// first statement takes many times as long as a later one. If each call that
+// took too long cost one, an overloaded server would never recover.
 func (d *Driver) abandon(conn *pgxpool.Conn) {
 	end := func() {
 		defer conn.Release()
 		ctx, cancel := context.WithTimeout(d.life, cancelTimeout)
 		defer cancel()
-		_ = conn.Conn().PgConn().CancelRequest(ctx)
-		drop(conn.Conn())
+		if !d.ended(ctx, conn.Conn().PgConn()) {
+			drop(conn.Conn())
+		}
 	}
 	if !d.running.Go(end) {
 		drop(conn.Conn())
@@ -78,14 +96,38 @@ func (d *Driver) abandon(conn *pgxpool.Conn) {
 	}
 }
 
-// exchange sends a statement and reads all of the answer. It speaks the
-// protocol's own messages because a warning is part of the answer: the server
-// reports so that a commit's wait for its standby was cancelled. It reports
-// whether the answer is whole, so that the connection can be used again.
-func exchange(ctx context.Context, conn *pgconn.PgConn, sql string, params []param) (rows []row, whole bool, failed error) {
-	stop := context.AfterFunc(ctx, func() { _ = conn.Conn().SetDeadline(time.Unix(1, 0)) })
-	defer func() { whole = stop() && whole }()
+// ended waits for the end of a statement until ctx ends, and reports whether the
+// connection can be used again.
+func (d *Driver) ended(ctx context.Context, conn *pgconn.PgConn) bool {
+	soon, cancel := context.WithTimeout(ctx, lateAnswer)
+	defer cancel()
+	_, state, err := receive(soon, conn)
+	if state == owing {
+		_ = conn.CancelRequest(ctx)
+		_, state, err = receive(ctx, conn)
+	}
+	return state == idle && !deposed(err)
+}
 
+// deposed reports whether an answer is one that a server gives which is not the
+// primary any more, or lost its standbys. The next connection may lead to the
+// server that is primary now.
+func deposed(err error) bool {
+	refusal := refused(err)
+	return refusal != nil && refusal.Code == codeReadOnly || errors.Is(err, errNotReplicated)
+}
+
+// state is what a connection is good for after a call.
+type state int
+
+const (
+	broken state = iota // nothing
+	owing               // the server has not ended its answer
+	idle                // the next statement
+)
+
+// exchange sends a statement and reads all of the answer, until ctx ends.
+func exchange(ctx context.Context, conn *pgconn.PgConn, sql string, params []param) ([]row, state, error) {
 	parse := &pgproto3.Parse{Query: sql}
 	bind := &pgproto3.Bind{ResultFormatCodes: []int16{pgtype.BinaryFormatCode}}
 	for _, p := range params {
@@ -98,29 +140,60 @@ func exchange(ctx context.Context, conn *pgconn.PgConn, sql string, params []par
 	out.SendBind(bind)
 	out.SendExecute(&pgproto3.Execute{})
 	out.SendSync(&pgproto3.Sync{})
-	if err := out.Flush(); err != nil {
-		return nil, false, fmt.Errorf("sending the statement: %w", err)
+	var unsent error
+	interruptible(ctx, conn, func() { unsent = out.Flush() })
+	if unsent != nil {
+		return nil, broken, fmt.Errorf("sending the statement: %w", unsent)
 	}
-	for {
-		message, err := conn.ReceiveMessage(context.Background())
-		if err != nil {
-			if failed == nil {
-				failed = fmt.Errorf("waiting for the answer: %w", err)
+	return receive(ctx, conn)
+}
+
+// receive reads an answer to its end, until ctx ends. It speaks the protocol's
+// own messages because a warning is part of the answer: the server reports so
+// that a commit's wait for its standby was cancelled.
+func receive(ctx context.Context, conn *pgconn.PgConn) (rows []row, left state, failed error) {
+	interruptible(ctx, conn, func() {
+		for left == broken {
+			message, err := conn.ReceiveMessage(context.Background())
+			if err != nil {
+				if failed == nil {
+					failed = fmt.Errorf("waiting for the answer: %w", err)
+				}
+				if !conn.IsClosed() { // ctx ended; what had come of a message is kept
+					left = owing
+				}
+				rows = nil
+				return
 			}
-			return nil, false, failed
-		}
-		switch message := message.(type) {
-		case *pgproto3.DataRow:
-			rows = append(rows, copied(message))
-		case *pgproto3.ErrorResponse:
-			failed = pgconn.ErrorResponseToPgError(message)
-		case *pgproto3.NoticeResponse:
-			if message.Routine == "SyncRepWaitForLSN" {
-				failed = fmt.Errorf("%w: %s", errNotReplicated, message.Message)
+			switch message := message.(type) {
+			case *pgproto3.DataRow:
+				rows = append(rows, copied(message))
+			case *pgproto3.ErrorResponse:
+				failed = pgconn.ErrorResponseToPgError(message)
+			case *pgproto3.NoticeResponse:
+				if message.Routine == "SyncRepWaitForLSN" {
+					failed = fmt.Errorf("%w: %s", errNotReplicated, message.Message)
+				}
+			case *pgproto3.ReadyForQuery:
+				left = idle
 			}
-		case *pgproto3.ReadyForQuery:
-			return rows, true, failed
 		}
+	})
+	return rows, left, failed
+}
+
+// interruptible runs what reads from a connection or writes to it, and lets it
+// fail with a timeout when ctx ends. The connection has no deadline afterwards.
+func interruptible(ctx context.Context, conn *pgconn.PgConn, do func()) {
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = conn.Conn().SetDeadline(time.Unix(1, 0))
+	})
+	do()
+	if !stop() {
+		<-interrupted
+		_ = conn.Conn().SetDeadline(time.Time{})
 	}
 }
 

@@ -88,4 +88,8 @@
 // connect_timeout; without one, a call that needs a new connection may wait for
 // a silent server until its own deadline. Name all servers, with
 // target_session_attrs=primary.
+//
+// A call returns when its context ends. Its connection stays out of the pool
+// until the server has ended the statement, 2 seconds at most. After 300 ms the
+// statement is cancelled.
 package postgres

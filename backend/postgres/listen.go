@@ -58,7 +58,7 @@ func (h *hub) listenOnce() error {
 	owned := pooled.Hijack()
 	conn := owned.PgConn()
 	defer drop(owned)
-	if _, whole, err := exchange(ctx, conn, "LISTEN "+h.driver.opts.Schema, nil); err != nil || !whole {
+	if _, _, err := exchange(ctx, conn, "LISTEN "+h.driver.opts.Schema, nil); err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	h.heard(true)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -19,8 +20,16 @@ func plainPostgres(t testing.TB, addrs []string, key string) (func(context.Conte
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	if _, err := pool.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS public.plain (key text PRIMARY KEY, value bigint NOT NULL)"); err != nil {
-		t.Fatal(err)
+	// Everybody connects at once now, and a timeout of a second may be too short for that.
+	var last error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		_, last = pool.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS public.plain (key text PRIMARY KEY, value bigint NOT NULL)")
+		if last == nil || !wait(t.Context(), 50*time.Millisecond) {
+			break
+		}
+	}
+	if last != nil {
+		t.Fatal(last)
 	}
 	read := func(ctx context.Context) (value int64, err error) {
 		err = pool.QueryRow(ctx, "SELECT value FROM public.plain WHERE key = $1", key).Scan(&value)
