@@ -28,8 +28,8 @@ func empty(group string, n int) *plan {
 }
 
 // next returns the plan after p that these seats call for.
-func (p *plan) next(id planID, seats []assign.Seat, fresh bool) *plan {
-	return &plan{planID: id, group: p.group, line: p.line, Table: p.Next(id.epoch, seats, fresh)}
+func (p *plan) next(id planID, seats []assign.Seat, fresh, still bool) *plan {
+	return &plan{planID: id, group: p.group, line: p.line, Table: p.Next(id.epoch, seats, fresh, still)}
 }
 
 // withHolders returns p with the slots that are claimed given to who claims

@@ -28,10 +28,10 @@ func TestLargePlanIsSmallAndQuick(t *testing.T) {
 	for i := range members {
 		seats = append(seats, assign.Seat{Registration: strings.Repeat("%2F", 99) + fmt.Sprintf("%03d~%026d", i, i), Weight: 1})
 	}
-	p := empty("g", MaxSlots).next(planID{1, strings.Repeat("n", 26)}, seats, false)
+	p := empty("g", MaxSlots).next(planID{1, strings.Repeat("n", 26)}, seats, false, false)
 	p.line = strings.Repeat("l", 26)
 	began := time.Now()
-	q := p.next(planID{1 << 34, p.nonce}, seats[1:], false)
+	q := p.next(planID{1 << 34, p.nonce}, seats[1:], false, false)
 	took := time.Since(began)
 	q.line = p.line
 	value := q.encode(seats[0].Registration)
@@ -56,9 +56,9 @@ func BenchmarkNext(b *testing.B) {
 	for i := range 256 {
 		all = append(all, fmt.Sprintf("member-%d~x", i))
 	}
-	p := empty("g", MaxSlots).next(planID{1, "n"}, seatsOf(all...), false)
+	p := empty("g", MaxSlots).next(planID{1, "n"}, seatsOf(all...), false, false)
 	for b.Loop() {
-		p.next(planID{2, "m"}, seatsOf(all[1:]...), false)
+		p.next(planID{2, "m"}, seatsOf(all[1:]...), false, false)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestBrokenDocumentsAreRefused(t *testing.T) {
-	p := empty("g", 3).next(planID{2, "n"}, seatsOf("a~1"), false)
+	p := empty("g", 3).next(planID{2, "n"}, seatsOf("a~1"), false, false)
 	p.line = "l"
 	whole := string(p.encode("a~1"))
 	for what, with := range map[string][2]string{

@@ -32,7 +32,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 		}
 	}
 	id.epoch++
-	next := base.next(id, seats, fresh)
+	next := base.next(id, seats, fresh, false)
 	if !line && !fresh && next.Same(base.Table) || !anyPresent(seats) {
 		m.looked(now, later)
 		return !m.leaving.IsZero(), nil

@@ -15,6 +15,11 @@ type Seat struct {
 	// Registration names it, as "<ID>~<nonce>".
 	Registration string
 	Weight       int
+	// Zone is where it runs; those that fail together are in one zone.
+	Zone string
+	// Preferred: what has to move goes to it rather than to others, as long as
+	// it has less than its share.
+	Preferred bool
 	// GaveUp are the slots that it will not run.
 	GaveUp map[int]bool
 	// Away: it is expected back. It keeps what it has and gets nothing.
@@ -22,31 +27,40 @@ type Seat struct {
 }
 
 // Slots gives the slots out anew: has says which seat has each now, or Nobody.
-// It is a function of its arguments alone, so that whoever plans from the same
-// state plans the same.
+// Processes that plan from the same state plan the same.
 //
 // Balance. Let n be the slots to give out, W the sum of the weights. A seat of
-// weight w gets its share n*w/W, rounded down or up; so with equal weights no
-// seat has two more than another.
+// weight w gets its share n*w/W, rounded down or up. A zone gets the sum of its
+// seats' shares, rounded down or up. With equal weights no seat has two more
+// slots than another.
 //
 // Fewest moves. Whatever the targets t are, a slot whose owner is gone has to
-// move, and a seat that has c slots loses at least c-t of them; so no balanced
-// plan has fewer moves than
+// move, and a seat that has c slots loses at least c-t of them. No balanced plan
+// has fewer moves than
 //
 //	(slots without an owner) + sum of max(0, c-t)
 //
-// for its own t. What is done here has as many as that: no seat loses more, and
-// each slot taken goes straight to a seat below its target, whose spare places
-// are just as many since the targets add up to n. Between targets: how many
-// are rounded up is given by the sum, only which ones is free. To round one up
-// instead of down saves one move if that seat has more than its share rounded
-// down, and none otherwise; so those go first, and no choice saves more.
+// for its own t. This plan has as many: no seat loses more, and each slot taken
+// goes straight to a seat below its target, whose spare places are just as many
+// since the targets add up to n. Between targets: the sum decides how many
+// shares are rounded up, in a zone and over all zones; only which ones is free.
+// To round one up instead of down saves one move if that seat has more than its
+// share rounded down, and none otherwise. So those go first, and no choice saves
+// more.
+//
+// Neighbours. Slots k and k+1 go to different zones where that costs no move:
+// the slots that an overloaded seat loses are first those with a neighbour in
+// the same zone, and a slot goes to the zone with the most room among those of
+// no neighbour.
+//
+// If still, no slot moves for the sake of balance: a seat with more than its
+// share keeps what it has.
 //
 // A slot that a seat gave up does not go there. If that leaves no place for it,
 // others change places by a shortest chain of exchanges; these moves are more
-// than the fewest. If there is no such chain the least loaded that will have it
-// gets it, beyond its share. What all have given up is nobody's.
-func Slots(has []int, seats []Seat) []int {
+// than the fewest. If there is no such chain, the least loaded seat that will
+// have it gets it, beyond its share. A slot that all gave up is nobody's.
+func Slots(has []int, seats []Seat, still bool) []int {
 	owner := slices.Clone(has)
 	a := &assignment{owner: owner, seats: seats, count: make([]int, len(seats))}
 	var pool []int
@@ -66,12 +80,8 @@ func Slots(has []int, seats []Seat) []int {
 		}
 	}
 	a.target(n)
-	for k, i := range slices.Backward(owner) {
-		if i != Nobody && !seats[i].Away && a.spare(i) < 0 {
-			owner[k] = Nobody
-			a.count[i]--
-			pool = append(pool, k)
-		}
+	if !still {
+		pool = append(pool, a.take()...)
 	}
 	slices.Sort(pool)
 	for _, k := range pool {
@@ -81,11 +91,22 @@ func Slots(has []int, seats []Seat) []int {
 }
 
 type assignment struct {
-	owner  []int
-	seats  []Seat
-	count  []int // slots that a seat has
-	share  []int // and is to have
-	cursor int   // seats before it are full
+	owner   []int
+	seats   []Seat
+	count   []int // slots that a seat has
+	share   []int // and is to have
+	bands   []*band
+	bandsOf []*band // by seat
+	open    []*band // place's, kept for its memory
+}
+
+// band is the seats of a zone that are preferred, or those that are not.
+type band struct {
+	zone      string
+	preferred bool
+	seats     []int
+	room      int // slots below the shares of those that have fewer
+	cursor    int // seats before it are full
 }
 
 // wanted reports whether a seat would have slot k.
@@ -95,7 +116,7 @@ func (a *assignment) wanted(k int) bool {
 
 func (a *assignment) spare(i int) int { return a.share[i] - a.count[i] }
 
-// target sets the shares of n slots.
+// target sets the shares of n slots, and with them the bands.
 func (a *assignment) target(n int) {
 	a.share = make([]int, len(a.seats))
 	weights := 0
@@ -106,41 +127,154 @@ func (a *assignment) target(n int) {
 	}
 	left := n
 	rest := make([]int, len(a.seats)) // of the division
-	var up []int                      // may be rounded up
+	zones := make(map[string]*rounding)
+	var order []*rounding // in the order of their first seats
 	for i, s := range a.seats {
 		if s.Away {
 			continue
 		}
 		a.share[i], rest[i] = n*s.Weight/weights, n*s.Weight%weights
 		left -= a.share[i]
+		z := zones[s.Zone]
+		if z == nil {
+			z = new(rounding)
+			zones[s.Zone] = z
+			order = append(order, z)
+		}
+		z.rest += rest[i]
 		if rest[i] > 0 {
-			up = append(up, i)
+			z.up = append(z.up, i)
+			if a.count[i] > a.share[i] {
+				z.saves++
+			}
 		}
 	}
-	slices.SortStableFunc(up, func(i, j int) int {
-		saves := func(i int) int { return min(max(a.count[i]-a.share[i], 0), 1) }
-		return cmp.Or(cmp.Compare(saves(j), saves(i)), cmp.Compare(rest[j], rest[i]))
+	for _, z := range order {
+		z.n, z.rest = z.rest/weights, z.rest%weights
+		left -= z.n
+	}
+	slices.SortStableFunc(order, func(y, z *rounding) int {
+		return cmp.Or(compare(y.rest == 0, z.rest == 0), compare(y.saves <= y.n, z.saves <= z.n), cmp.Compare(z.rest, y.rest))
 	})
-	for _, i := range up[:left] {
-		a.share[i]++
+	for _, z := range order[:left] {
+		z.n++
+	}
+	for _, z := range order {
+		slices.SortStableFunc(z.up, func(i, j int) int {
+			return cmp.Or(compare(a.count[i] <= a.share[i], a.count[j] <= a.share[j]), cmp.Compare(rest[j], rest[i]))
+		})
+		for _, i := range z.up[:z.n] {
+			a.share[i]++
+		}
+	}
+	a.divide()
+}
+
+// rounding says how many seats of a zone have their shares rounded up.
+type rounding struct {
+	rest  int   // of the division, of all its seats
+	up    []int // seats whose shares may be rounded up
+	saves int   // those of them that lose one slot less then
+	n     int   // how many are
+}
+
+// compare orders false before true.
+func compare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	default:
+		return 1
 	}
 }
 
+// divide makes the bands.
+func (a *assignment) divide() {
+	type name struct {
+		zone      string
+		preferred bool
+	}
+	bands := make(map[name]*band)
+	a.bandsOf = make([]*band, len(a.seats))
+	for i, s := range a.seats {
+		if s.Away {
+			continue
+		}
+		b := bands[name{s.Zone, s.Preferred}]
+		if b == nil {
+			b = &band{zone: s.Zone, preferred: s.Preferred}
+			bands[name{s.Zone, s.Preferred}] = b
+			a.bands = append(a.bands, b)
+		}
+		b.seats = append(b.seats, i)
+		b.room += max(a.spare(i), 0)
+		a.bandsOf[i] = b
+	}
+}
+
+// take takes from each seat what it has beyond its share.
+func (a *assignment) take() (taken []int) {
+	for crowd := 2; crowd >= 0; crowd-- {
+		for k, i := range slices.Backward(a.owner) {
+			if i != Nobody && !a.seats[i].Away && a.spare(i) < 0 && a.neighbours(k, a.seats[i].Zone) >= crowd {
+				a.owner[k] = Nobody
+				a.count[i]--
+				taken = append(taken, k)
+			}
+		}
+	}
+	return taken
+}
+
+// neighbours returns how many neighbours of slot k are in the zone.
+func (a *assignment) neighbours(k int, zone string) (n int) {
+	if len(a.bands) < 2 {
+		return 0
+	}
+	for _, j := range [...]int{k - 1, k + 1} {
+		if j >= 0 && j < len(a.owner) && a.owner[j] != Nobody && a.seats[a.owner[j]].Zone == zone {
+			n++
+		}
+	}
+	return n
+}
+
+// give gives slot k to seat i.
 func (a *assignment) give(k, i int) {
 	a.owner[k] = i
-	a.count[i]++
+	if a.count[i]++; a.count[i] <= a.share[i] {
+		a.bandsOf[i].room--
+	}
+}
+
+// leave takes a slot from seat i, which passes it on.
+func (a *assignment) leave(i int) {
+	if a.count[i]--; a.count[i] < a.share[i] {
+		a.bandsOf[i].room++
+		a.bandsOf[i].cursor = 0
+	}
 }
 
 // place gives slot k, which nobody has, to a seat that would have it.
 func (a *assignment) place(k int) {
-	for a.cursor < len(a.seats) && (a.seats[a.cursor].Away || a.spare(a.cursor) <= 0) {
-		a.cursor++
+	open := a.open[:0]
+	for _, b := range a.bands {
+		if b.room > 0 {
+			open = append(open, b)
+		}
 	}
-	for i := a.cursor; i < len(a.seats); i++ {
-		if s := a.seats[i]; !s.Away && a.spare(i) > 0 && !s.GaveUp[k] {
+	for a.open = open; len(open) > 0; {
+		best := slices.MinFunc(open, func(b, c *band) int {
+			return cmp.Or(compare(!b.preferred, !c.preferred),
+				cmp.Compare(a.neighbours(k, b.zone), a.neighbours(k, c.zone)), cmp.Compare(c.room, b.room))
+		})
+		if i := a.seatIn(best, k); i != Nobody {
 			a.give(k, i)
 			return
 		}
+		open = slices.DeleteFunc(open, func(b *band) bool { return b == best })
 	}
 	if a.exchange(k) {
 		return
@@ -152,6 +286,19 @@ func (a *assignment) place(k int) {
 		}
 	}
 	a.give(k, least)
+}
+
+// seatIn returns the first seat of a band with room for slot k.
+func (a *assignment) seatIn(b *band, k int) int {
+	for b.cursor < len(b.seats) && a.spare(b.seats[b.cursor]) <= 0 {
+		b.cursor++
+	}
+	for _, i := range b.seats[b.cursor:] {
+		if a.spare(i) > 0 && !a.seats[i].GaveUp[k] {
+			return i
+		}
+	}
+	return Nobody
 }
 
 // exchange finds a place for slot k by a shortest chain: k goes to a full seat,
@@ -195,7 +342,7 @@ func (a *assignment) exchange(k int) bool {
 		if before == Nobody {
 			return true
 		}
-		a.count[before]--
+		a.leave(before)
 		end = before
 	}
 }

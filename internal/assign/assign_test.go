@@ -8,7 +8,7 @@ import (
 )
 
 // balanced reports whether every seat that is not away has its share of the n
-// slots to give out, rounded down or up.
+// slots to give out, rounded down or up, and every zone its seats' shares.
 func balanced(owner []int, seats []Seat, n int) bool {
 	weights := 0
 	for _, s := range seats {
@@ -16,6 +16,11 @@ func balanced(owner []int, seats []Seat, n int) bool {
 			weights += s.Weight
 		}
 	}
+	has := func(count, weight int) bool {
+		lo := n * weight / weights
+		return count == lo || n*weight%weights > 0 && count == lo+1
+	}
+	counts, zoneWeights := make(map[string]int), make(map[string]int)
 	for i, s := range seats {
 		if s.Away {
 			continue
@@ -26,7 +31,14 @@ func balanced(owner []int, seats []Seat, n int) bool {
 				count++
 			}
 		}
-		if lo := n * s.Weight / weights; count != lo && (n*s.Weight%weights == 0 || count != lo+1) {
+		if !has(count, s.Weight) {
+			return false
+		}
+		counts[s.Zone] += count
+		zoneWeights[s.Zone] += s.Weight
+	}
+	for zone, count := range counts {
+		if !has(count, zoneWeights[zone]) {
 			return false
 		}
 	}
@@ -83,6 +95,12 @@ func randomSeats(r *rand.Rand, n int, weighted bool) []Seat {
 			seats[i].Weight = 1 + r.IntN(5)
 		}
 	}
+	if r.IntN(2) == 0 {
+		for i := range seats {
+			seats[i].Zone = string(rune('x' + r.IntN(3)))
+			seats[i].Preferred = r.IntN(2) == 0
+		}
+	}
 	return seats
 }
 
@@ -96,7 +114,7 @@ func TestAssignIsBalancedWithTheFewestMoves(t *testing.T) {
 			has[k] = r.IntN(len(seats)+1) - 1
 		}
 		before := slices.Clone(has)
-		owner := Slots(has, seats)
+		owner := Slots(has, seats, false)
 		if !slices.Equal(has, before) {
 			t.Fatal("Slots changed its argument")
 		}
@@ -114,7 +132,7 @@ func TestAssignIsBalancedWithTheFewestMoves(t *testing.T) {
 		if got, want := moves(has, owner), fewest(has, seats); got != want {
 			t.Fatalf("%v, %+v: %v has %d moves, %d are enough", has, seats, owner, got, want)
 		}
-		if again := Slots(owner, seats); !slices.Equal(again, owner) {
+		if again := Slots(owner, seats, false); !slices.Equal(again, owner) {
 			t.Fatalf("%v, %+v: what is balanced was moved to %v", owner, seats, again)
 		}
 	}
@@ -154,7 +172,7 @@ func TestAssignHeedsWhatWasGivenUp(t *testing.T) {
 		for k := range has {
 			has[k] = r.IntN(len(seats)+1) - 1
 		}
-		owner := Slots(has, seats)
+		owner := Slots(has, seats, false)
 		all := false // whether somebody would have every slot
 		for k, i := range owner {
 			wanted := slices.ContainsFunc(seats, func(s Seat) bool { return !s.GaveUp[k] })

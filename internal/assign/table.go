@@ -35,15 +35,26 @@ func Empty(n int) Table {
 // slot moves to another member, but the tokens are new, since the old
 // registration may still run them, and has to be told from the new one.
 //
-// With fresh all tokens are new, whoever had the slots.
-func (t Table) Next(epoch uint64, seats []Seat, fresh bool) Table {
+// With fresh all tokens are new, whoever had the slots. With still no slot
+// moves for the sake of balance, see Slots.
+func (t Table) Next(epoch uint64, seats []Seat, fresh, still bool) Table {
 	seats = slices.Clone(seats)
 	slices.SortFunc(seats, func(a, b Seat) int { return cmp.Compare(a.Registration, b.Registration) })
+	byName, byID := make(map[string]int, len(seats)), make(map[string]int, len(seats))
+	for i, s := range seats {
+		byName[s.Registration] = i
+		if _, twice := byID[IDOf(s.Registration)]; !twice {
+			byID[IDOf(s.Registration)] = i
+		}
+	}
 	seatOf := make([]int, len(t.Members))
 	for m, registration := range t.Members {
-		seatOf[m] = slices.IndexFunc(seats, func(s Seat) bool { return s.Registration == registration })
-		if seatOf[m] < 0 {
-			seatOf[m] = slices.IndexFunc(seats, func(s Seat) bool { return IDOf(s.Registration) == IDOf(registration) })
+		var ok bool
+		if seatOf[m], ok = byName[registration]; ok {
+			continue
+		}
+		if seatOf[m], ok = byID[IDOf(registration)]; !ok {
+			seatOf[m] = Nobody
 		}
 	}
 	has := make([]int, len(t.Slots))
@@ -53,7 +64,7 @@ func (t Table) Next(epoch uint64, seats []Seat, fresh bool) Table {
 			has[k] = seatOf[s.Owner]
 		}
 	}
-	owner := Slots(has, seats)
+	owner := Slots(has, seats, still)
 	used := make([]bool, len(seats))
 	for _, i := range owner {
 		if i != Nobody {

@@ -16,8 +16,8 @@ func seatsOf(registrations ...string) (seats []Seat) {
 }
 
 func TestNextKeepsTokensOfWhatStays(t *testing.T) {
-	p := Empty(12).Next(1, seatsOf("a~1", "b~1"), false)
-	q := p.Next(5, seatsOf("c~1", "b~1", "a~1"), false)
+	p := Empty(12).Next(1, seatsOf("a~1", "b~1"), false, false)
+	q := p.Next(5, seatsOf("c~1", "b~1", "a~1"), false, false)
 	if n := p.Moved(q); n != 4 {
 		t.Errorf("one that joins two moves %d of 12 slots, want 4", n)
 	}
@@ -30,7 +30,7 @@ func TestNextKeepsTokensOfWhatStays(t *testing.T) {
 			t.Errorf("slot %d, from %s to %s, has the token %d, want %d", k, p.OwnerOf(k), q.OwnerOf(k), q.Slots[k].Token, want)
 		}
 	}
-	for k, s := range p.Next(9, seatsOf("a~1", "b~1"), true).Slots {
+	for k, s := range p.Next(9, seatsOf("a~1", "b~1"), true, false).Slots {
 		if s.Token != 9 {
 			t.Errorf("slot %d has the token %d in a plan with fresh ones", k, s.Token)
 		}
@@ -38,8 +38,8 @@ func TestNextKeepsTokensOfWhatStays(t *testing.T) {
 }
 
 func TestNextKnowsWhoCameBack(t *testing.T) {
-	p := Empty(10).Next(1, seatsOf("a~1", "b~1", "c~1"), false)
-	q := p.Next(2, seatsOf("a~1", "b~2", "c~1"), false)
+	p := Empty(10).Next(1, seatsOf("a~1", "b~1", "c~1"), false, false)
+	q := p.Next(2, seatsOf("a~1", "b~2", "c~1"), false, false)
 	if n := p.Moved(q); n != 0 {
 		t.Errorf("%d slots moved to other members", n)
 	}
@@ -71,9 +71,9 @@ func TestMovesOverALife(t *testing.T) {
 				present = append(present, fmt.Sprintf("m%d~%d", epoch, epoch))
 			}
 			seats := seatsOf(present...)
-			q := p.Next(epoch, seats, false)
+			q := p.Next(epoch, seats, false, false)
 			slices.Reverse(seats)
-			if !reflect.DeepEqual(q, p.Next(epoch, seats, false)) {
+			if !reflect.DeepEqual(q, p.Next(epoch, seats, false, false)) {
 				t.Fatal("the plan depends on the order of the members")
 			}
 			allowed := 0

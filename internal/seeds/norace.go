@@ -2,5 +2,5 @@
 
 package seeds
 
-// raceDetector reports whether the race detector is on.
-const raceDetector = false
+// RaceDetector reports whether the race detector is on.
+const RaceDetector = false

@@ -2,5 +2,5 @@
 
 package seeds
 
-// raceDetector reports whether the race detector is on.
-const raceDetector = true
+// RaceDetector reports whether the race detector is on.
+const RaceDetector = true

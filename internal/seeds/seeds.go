@@ -46,7 +46,7 @@ func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	}
 	if *count != 0 {
 		n = *count
-	} else if raceDetector {
+	} else if RaceDetector {
 		n = max(1, n/20)
 	}
 	for seed := range uint64(n) {

@@ -16,7 +16,7 @@ func TestRunOfASimulation(t *testing.T) {
 		return all
 	}
 	want := []uint64{1, 2}
-	if !raceDetector {
+	if !RaceDetector {
 		for seed := uint64(3); seed <= 40; seed++ {
 			want = append(want, seed)
 		}
