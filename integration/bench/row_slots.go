@@ -112,7 +112,7 @@ func planning(l *lab, n int) line {
 	at := line{what: fmt.Sprintf("%d slots: to compute the plan", n), unit: milliseconds}
 	for range l.scale.pairs {
 		took, _ := timed(func() error {
-			assign.Slots(has, seats)
+			assign.Slots(has, seats, false)
 			return nil
 		})
 		at.ours = append(at.ours, took)
