@@ -258,12 +258,12 @@ func TestLife(t *testing.T) {
 func (l *life) plan(t *rapid.T) {
 	l.epoch++
 	before := l.table
-	l.table = before.Next(l.epoch, l.seats, false)
+	l.table = before.Next(l.epoch, l.seats, false, false)
 	shuffled := rapid.Permutation(l.seats).Draw(t, "order")
-	if again := before.Next(l.epoch, shuffled, false); !reflect.DeepEqual(again, l.table) {
+	if again := before.Next(l.epoch, shuffled, false, false); !reflect.DeepEqual(again, l.table) {
 		t.Fatalf("the plan depends on the order of the members: %v, %v", l.table, again)
 	}
-	if again := l.table.Next(l.epoch+1, l.seats, false); !again.Same(l.table) {
+	if again := l.table.Next(l.epoch+1, l.seats, false, false); !again.Same(l.table) {
 		t.Fatalf("the plan after %v is %v, though nothing has changed", l.table, again)
 	}
 	has, owner := l.owners(before), l.owners(l.table)
