@@ -95,6 +95,35 @@ func TestCloseRevokesAtOnce(t *testing.T) {
 	})
 }
 
+// TestCloseTriesToRevokeAgain: a session is not left to expire because the store
+// refused once to end it, for load or since no server led.
+func TestCloseTriesToRevokeAgain(t *testing.T) {
+	for _, refusal := range []error{driver.ErrOverloaded, driver.ErrUnavailable} {
+		bubble(t, func(t *testing.T, _ *memory.Server) {
+			l := newLease("l", ttl)
+			l.revoke = func(context.Context) error {
+				if l.revoked.Load() < 3 {
+					return refusal
+				}
+				return nil
+			}
+			s := over(t, granting(l), nil)
+			session(t, s)
+			passed := since()
+			if err := s.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			if n := l.revoked.Load(); n != 3 {
+				t.Errorf("asked to end the session %d times, want 3", n)
+			}
+			if took := passed(); took > time.Second {
+				t.Errorf("Close took %v", took)
+			}
+			noGoroutines(t)
+		})
+	}
+}
+
 func TestCloseOnADeadStore(t *testing.T) {
 	// Catches: no part of the time for the driver's own Close; a Close that
 	// waits for calls, watches or a renewal without bound.

@@ -393,7 +393,7 @@ func (m *sessionManager) close(ctx context.Context) error {
 		return fmt.Errorf("close: the session was not revoked and will expire, since something still runs under it: %w", context.Cause(ctx))
 	}
 	revoked := make(chan error, 1)
-	go func() { revoked <- m.store.during(func() error { return session.lease.Revoke(ctx) }) }()
+	go func() { revoked <- m.end(ctx, session) }()
 	var err error
 	select {
 	case err = <-revoked:
@@ -404,4 +404,15 @@ func (m *sessionManager) close(ctx context.Context) error {
 		return fmt.Errorf("close: the session was not revoked and will expire: %w", err)
 	}
 	return nil
+}
+
+// end ends the session in the store. A failure that may pass is tried again until
+// ctx ends.
+func (m *sessionManager) end(ctx context.Context, session *Session) error {
+	for attempt := 0; ; attempt++ {
+		err := m.store.during(func() error { return session.lease.Revoke(ctx) })
+		if err == nil || m.store.verdict(err) != passing || driver.Sleep(ctx, fullJitter(attempt, retryBase, retryCap)) != nil {
+			return err
+		}
+	}
 }
