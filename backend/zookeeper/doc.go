@@ -12,8 +12,10 @@
 // # Requirements
 //
 // The adapter is tested with ZooKeeper 3.8.0. It works with 3.4 and later, and
-// is cheap with 3.6.0 and later (see Costs). Prefer 3.8.4, 3.9.2 or later:
-// older ones report changes to clients that may not read the node.
+// is cheap with 3.6.0 and later (see Costs). Prefer 3.8.5, 3.9.4 or later.
+// Older ones can lose what they acknowledged when servers fail while others
+// join. Those before 3.8.4 and 3.9.2 report changes to clients that may not read
+// the node.
 //
 // Keys are nodes below the Store's namespace (default /quorate). A key that
 // belongs to the Store's session is an ephemeral node. The data of a key begins
