@@ -19,6 +19,9 @@ var (
 	ErrLost = errors.New("leadership lost")
 	// ErrResigned: the leadership is over because its holder resigned.
 	ErrResigned = errors.New("resigned")
+	// ErrAgain is for a body of Run to return: the process resigns and campaigns
+	// again, behind the candidates that wait.
+	ErrAgain = errors.New("campaign again")
 	// ErrNoLeader: no process leads.
 	ErrNoLeader = errors.New("no leader")
 	// ErrCampaigning: this Election campaigns or leads already.

@@ -3,6 +3,8 @@ package election_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -137,6 +139,43 @@ func TestBadOptionsOfMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if _, err := election.New(open(t, memory.NewServer()), "e", &election.Options{Settle: -1}); !errors.Is(err, backend.ErrInvalid) {
 			t.Errorf("New with a negative Settle = %v", err)
+		}
+	})
+}
+
+// TestRunCampaignsAgainIfTheBodySaysSo: ErrAgain gives the office to the candidate
+// that waits, and Run leads again after it.
+func TestRunCampaignsAgainIfTheBodySaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := memory.NewServer()
+		first, second := candidate(t, open(t, server), nil), candidate(t, open(t, server), nil)
+		var order []string
+		done := make(chan error)
+		joined := make(chan struct{})
+		go func() {
+			<-joined
+			done <- second.Run(t.Context(), func(context.Context, *election.Leadership) error {
+				order = append(order, "second")
+				return nil
+			})
+		}()
+		err := first.Run(t.Context(), func(context.Context, *election.Leadership) error {
+			order = append(order, "first")
+			if len(order) > 1 {
+				return errBody
+			}
+			close(joined)
+			synctest.Wait()
+			return fmt.Errorf("a change of plans: %w", election.ErrAgain)
+		})
+		if !errors.Is(err, errBody) {
+			t.Errorf("Run = %v, want the body's own error", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("the second's Run = %v", err)
+		}
+		if want := []string{"first", "second", "first"}; !slices.Equal(order, want) {
+			t.Errorf("%v led, want %v", order, want)
 		}
 	})
 }

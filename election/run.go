@@ -18,7 +18,8 @@ import (
 // that does not is reported in the log and the trace.
 //
 //	body returned                     Run
-//	while leading                     resigns, returns body's error
+//	while leading                     resigns, returns body's error, nil if none
+//	ErrAgain while leading            resigns, campaigns again
 //	after the leadership was lost     logs body's error, campaigns again
 //	after the process stepped down    logs body's error, resigns, campaigns again
 //	after ctx ended                   resigns, returns the cause and body's error
@@ -49,7 +50,9 @@ func (e *Election) Run(ctx context.Context, body func(context.Context, *Leadersh
 		case ctx.Err() != nil:
 			return fmt.Errorf("election %q: %w", e.name, office.WithCause(ctx, err))
 		case !lost && !t.SteppedDown():
-			return err
+			if !errors.Is(err, ErrAgain) {
+				return err
+			}
 		case err != nil && !errors.Is(err, context.Canceled):
 			e.store.Logger().Warn("the body of a leadership that ended has returned", "election", e.name, "term", lead.Term(), "body", err)
 		}

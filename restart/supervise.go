@@ -106,12 +106,18 @@ func (p *Policy) wrap(err error) error {
 // Supervise calls fn, and again each time it fails, after a pause of full
 // jitter that grows. A panic of fn is a failure with a *PanicError.
 //
-// It returns nil when fn returns nil. When ctx has ended it returns the error
-// of fn, or the cause of ctx if that ends in a pause. It returns an error
-// marked by Permanent at once. When the budget is spent, it returns an error
-// that wraps ErrGaveUp and the last failure. It blocks until then, and fn has
-// always returned before it does. A policy that makes no sense is
-// backend.ErrInvalid; fn is not called.
+//	fn returned              Supervise
+//	nil                      returns nil
+//	an error                 calls fn again after a pause; with the budget spent
+//	                         it returns an error that wraps ErrGaveUp and this one
+//	an error of Permanent    returns it at once
+//	after ctx ended          returns the error of fn
+//	by a panic               as after an error, a *PanicError
+//
+// If ctx ends in a pause, Supervise returns its cause. It blocks until then, and
+// fn has always returned before it does. A policy that makes no sense is
+// backend.ErrInvalid; fn is not called. docs/failure-modes.md compares this table with
+// those of election.Run and partition.Run.
 //
 // To supervise several parts, call it in several goroutines, for example of an
 // errgroup. When one gives up the group ends, and the process with it.
