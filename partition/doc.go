@@ -30,8 +30,9 @@
 // is a fencing token. Changes of other slots do not change it. For writes to the
 // same store [Slot.Guard] does the fencing.
 //
-// Shares are equal to within one slot, or proportional to weights, rounded. No
-// balanced plan moves fewer slots. A member that returns under its ID gets its
+// Shares are equal to within one slot, or proportional to weights, rounded. The
+// same holds for zones. No balanced plan moves fewer slots. While members of
+// several versions are there, no slot moves for the sake of balance. A member that returns under its ID gets its
 // slots back, with new tokens.
 //
 // # Mistakes to avoid
@@ -48,10 +49,21 @@
 //
 // Call Leave after Run has returned, not before, so that slots are handed over.
 //
+// # Deploys
+//
+// Set Options.Version, and each slot moves once while all members are replaced.
+// In a rolling restart of 20 members each slot moves 1.0 times if the new member
+// joins before the old one leaves, and 1.1 times otherwise. With Options.Grace
+// no slot moves if members return under their IDs in time.
+//
+// [Partition.Cordon] takes all slots from a member in an orderly way, and
+// [Partition.Freeze] stops all moves that nobody's failure forces. Any process
+// may call them. [Partition.SetWeight] changes a member's share while it runs.
+//
 // # Calls that wait
 //
-// Run blocks until its context ends and all bodies have returned. Owner and Slot
-// never wait. docs/calls.md has all calls.
+// Run blocks until its context ends and all bodies have returned. Cordon,
+// Uncordon and Freeze wait for one write. Owner, Slot and SetWeight never wait. docs/calls.md has all calls.
 //
 // # Failures
 //
@@ -83,7 +95,7 @@
 //
 // The store has the plan, one mark (sometimes a spare one), and one key per
 // member. A plan of 16,384 slots over 256 members takes 60 KB usually and 230 KB
-// at most. A member watches the plan, the marks, its own claims, and those claims
+// at most. A member watches the plan, the marks, the control key, its own claims, and those claims
 // of others that hold a slot for which it waits. One commit claims or releases
 // any number of slots. A few times per TTL one of the members reads all claims.
 //

@@ -20,11 +20,13 @@ type keys struct {
 	plan   string // persistent: who should
 	line   string // directory: line/<nonce>, persistent marks, normally one
 	claims string // directory: claims/<registration>, ephemeral: who may
+
+	control string // persistent: what operators ask for
 }
 
 func newKeys(name string) (keys, error) {
 	base, err := backend.Path(backend.KindPartition, name)
-	return keys{plan: base + "/plan", line: base + "/line", claims: base + "/claims"}, err
+	return keys{plan: base + "/plan", line: base + "/line", claims: base + "/claims", control: base + "/control"}, err
 }
 
 func (k keys) mark(nonce string) string            { return k.line + "/" + nonce }
@@ -99,6 +101,8 @@ type claimsDocument struct {
 	Write   uint64 `json:"write"`
 	Epoch   uint64 `json:"epoch"` // the highest seen
 	Weight  int    `json:"weight"`
+	Zone    string `json:"zone,omitempty"`
+	Version string `json:"version,omitempty"`
 	Leaving bool   `json:"leaving,omitempty"`
 	Count   int    `json:"count"` // of slots, for an operator to read
 	Slots   []byte `json:"slots,omitempty"`
@@ -111,6 +115,8 @@ type claims struct {
 	write   uint64
 	epoch   uint64
 	weight  int
+	zone    string
+	version string
 	leaving bool
 	slots   map[int]uint64 // what it may be running, with tokens
 	gaveUp  map[int]bool
@@ -124,7 +130,7 @@ func (c *claims) clone() *claims {
 
 func (c *claims) encode() []byte {
 	doc := claimsDocument{
-		Process: c.process, Write: c.write, Epoch: c.epoch, Weight: c.weight, Leaving: c.leaving, Count: len(c.slots),
+		Process: c.process, Write: c.write, Epoch: c.epoch, Weight: c.weight, Zone: c.zone, Version: c.version, Leaving: c.leaving, Count: len(c.slots),
 	}
 	last := 0
 	for _, k := range slices.Sorted(maps.Keys(c.slots)) {
@@ -146,7 +152,7 @@ func decodeClaims(e backend.Entry) (*claims, error) {
 		return nil, err
 	}
 	c := &claims{
-		process: doc.Process, write: doc.Write, epoch: doc.Epoch, weight: doc.Weight, leaving: doc.Leaving,
+		process: doc.Process, write: doc.Write, epoch: doc.Epoch, weight: doc.Weight, zone: doc.Zone, version: doc.Version, leaving: doc.Leaving,
 		slots: make(map[int]uint64), gaveUp: make(map[int]bool),
 	}
 	table, last := numbers{rest: doc.Slots}, 0

@@ -56,16 +56,17 @@ type member struct {
 	read      reading
 	evidence  evidence
 	missing   map[string]time.Time // owners without claims, since when
-	planAt    time.Time            // when to look whether the plan is right, zero if nothing calls for it
-	checkAt   time.Time            // and when in any case
-	confirmAt time.Time            // Strict: when to read the own claims
-	waiting   *waiting             // for others' claims
+	deploy    deploy
+	planAt    time.Time // when to look whether the plan is right, zero if nothing calls for it
+	checkAt   time.Time // and when in any case
+	confirmAt time.Time // Strict: when to read the own claims
+	waiting   *waiting  // for others' claims
 
 	mu      sync.Mutex
 	slots   map[int]*Slot // whose bodies may be running
 	stopped error         // why nothing may be begun any more
 	window  *trust.Window // Strict only
-	view    bool          // the members have changed
+	view    bool          // the members, or what operators ask for, have changed
 	failed  error         // of a helper
 	orphans int           // bodies that run on though serve has ended
 }
@@ -113,6 +114,7 @@ func (m *member) wake() {
 func (m *member) serve(caller context.Context) error {
 	ctx := m.entry.Context()
 	m.reserve()
+	defer m.release()
 	err := m.create(ctx)
 	if err == nil {
 		helping, end := context.WithCancel(ctx)
@@ -166,7 +168,7 @@ func (m *member) causeOf(err error) error {
 // plan with it.
 func (m *member) create(ctx context.Context) error {
 	doc := &claims{
-		process: m.process, epoch: m.highest().epoch, weight: m.opts.Weight, leaving: true,
+		process: m.process, epoch: m.highest().epoch, weight: m.weightNow(), zone: m.opts.Zone, version: m.opts.Version, leaving: true,
 		slots: make(map[int]uint64), gaveUp: make(map[int]bool),
 	}
 	value := doc.encode()
@@ -315,17 +317,24 @@ func (m *member) help(ctx context.Context) {
 			m.wake()
 		}
 	})
-	w, err := m.store.Watch(backend.Key(m.key), backend.Key(m.keys.plan), backend.Dir(m.keys.line))
+	w, err := m.store.Watch(backend.Key(m.key), backend.Key(m.keys.plan), backend.Dir(m.keys.line), backend.Key(m.keys.control))
 	if err != nil {
 		m.fail(ctx, err)
 		return
 	}
 	m.helpers.Go(func() {
 		defer w.Close()
+		var control backend.Version
 		for {
 			if err := w.Next(ctx); err != nil {
 				m.fail(ctx, err)
 				return
+			}
+			if now := versionOf(w.Entries(3)); now != control {
+				control = now
+				m.mu.Lock()
+				m.view = true
+				m.mu.Unlock()
 			}
 			if len(w.Entries(0)) == 0 {
 				// They were there before the watch began. To stop is always safe.

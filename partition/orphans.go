@@ -8,9 +8,17 @@ func (m *member) reserve() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.used[m.key] = true
+	p.serving[m] = true
 	if p.claimant == nil {
 		p.claimant = p.store.NewClaimant(p.keys.claims, p.uses, nil)
 	}
+}
+
+// release ends what reserve began, save for the claims: see retire.
+func (m *member) release() {
+	m.Partition.mu.Lock()
+	defer m.Partition.mu.Unlock()
+	delete(m.serving, m)
 }
 
 // uses reports whether claims are in use: a body may run on the strength of

@@ -18,16 +18,20 @@ type others struct {
 	self    string             // the own registration
 	all     map[string]*claims // by registration; nil where they cannot be read
 	created map[string]uint64
+	control controlDocument
 }
 
-// list lists the claims.
+// list lists the claims, after what operators ask for.
 func (m *member) list(ctx context.Context) (*others, error) {
-	read, err := m.store.Read(ctx, backend.Dir(m.keys.claims))
+	read, err := m.store.Read(ctx, backend.Key(m.keys.control), backend.Dir(m.keys.claims))
 	if err != nil {
 		return nil, err
 	}
 	o := &others{at: time.Now(), self: m.registration, all: make(map[string]*claims), created: make(map[string]uint64)}
-	for _, entry := range read[0] {
+	if o.control, err = decodeControl(read[0]); err != nil {
+		m.store.Logger().Error("the control document cannot be read: slots are planned without it", "partition", m.name, "error", err)
+	}
+	for _, entry := range read[1] {
 		registration := strings.TrimPrefix(entry.Key, m.keys.claims+"/")
 		c, err := decodeClaims(entry)
 		if err != nil {
@@ -153,7 +157,7 @@ func (m *member) watchClaims(ctx context.Context, key string) {
 }
 
 // seats returns who is to share the slots, and when that may change though
-// nothing happens.
+// nothing happens. With still nothing is to move for the sake of balance.
 //
 // A seat is who has claims in the store and is a member, in the view of this
 // process or by the plan, and is not leaving; of several registrations of one
@@ -163,7 +167,7 @@ func (m *member) watchClaims(ctx context.Context, key string) {
 // Owners that have no claims are away if they are expected back: those that the
 // view holds, those that have just registered again, and any until
 // Options.Grace has passed since they were first missed.
-func (m *member) seats(o *others, base *plan) (seats []assign.Seat, again time.Time) {
+func (m *member) seats(o *others, base *plan) (seats []assign.Seat, still bool, again time.Time) {
 	view := m.group.View()
 	current := make(map[string]string) // the registration of an ID
 	held := make(map[string]bool)
@@ -189,10 +193,11 @@ func (m *member) seats(o *others, base *plan) (seats []assign.Seat, again time.T
 	for _, registration := range chosen {
 		s := assign.Seat{Registration: registration, Weight: 1, Away: true}
 		if c := o.all[registration]; c != nil {
-			s.Weight, s.GaveUp, s.Away = c.weight, c.gaveUp, false
+			s.Weight, s.GaveUp, s.Zone, s.Away = c.weight, c.gaveUp, c.zone, false
 		}
 		seats = append(seats, s)
 	}
+	seats, still, again = m.applyControl(seats, o)
 	missing := make(map[string]time.Time)
 	for i, registration := range base.Members {
 		id := assign.IDOf(registration)
@@ -218,5 +223,5 @@ func (m *member) seats(o *others, base *plan) (seats []assign.Seat, again time.T
 		seats = append(seats, assign.Seat{Registration: registration, Weight: base.Weights[i], Away: true})
 	}
 	m.missing = missing
-	return seats, again
+	return seats, still, again
 }

@@ -60,6 +60,21 @@ type Options struct {
 	// default, 1,000 at most.
 	Weight int
 
+	// Zone is where this member runs: its slots and their neighbours fail
+	// together if the zone does. Slots are spread over the zones as evenly as the
+	// weights allow. Neighbouring slots go to different zones where that costs no
+	// move. By default all members are in one zone.
+	Zone string
+
+	// Version is the version of the program that this member runs. While members
+	// of several versions are there, a deploy is under way. A slot then moves only
+	// if its owner leaves, fails or is cordoned. It goes to a member of the newest
+	// version, so it moves once. A deploy ends when one version is left, or
+	// five minutes after a member last came or went; then the shares are equal
+	// again. Digits compare as numbers: v1.10 is newer than v1.9. By default all
+	// members have one version.
+	Version string
+
 	// Settle is how long a change of the members settles before the slots are
 	// planned again (default 0.5 s). Each member draws a time between once and
 	// twice that long.
@@ -125,8 +140,11 @@ func (o *Options) withDefaults() (Options, error) {
 	switch {
 	case opts.Slots < 1 || opts.Slots > MaxSlots:
 		return opts, fmt.Errorf("%w: Options.Slots is %d, it must be from 1 to %d", backend.ErrInvalid, opts.Slots, MaxSlots)
-	case opts.Weight < 1 || opts.Weight > MaxWeight:
-		return opts, fmt.Errorf("%w: Options.Weight is %d, it must be from 1 to %d", backend.ErrInvalid, opts.Weight, MaxWeight)
+	case len(opts.Zone) > maxLabel || len(opts.Version) > maxLabel:
+		return opts, fmt.Errorf("%w: Options.Zone and Options.Version have at most %d bytes", backend.ErrInvalid, maxLabel)
+	}
+	if err := checkWeight(opts.Weight); err != nil {
+		return opts, err
 	}
 	for name, d := range map[string]time.Duration{
 		"Settle": opts.Settle, "Grace": opts.Grace, "DrainTimeout": opts.DrainTimeout, "Strict": opts.Strict,
@@ -156,6 +174,8 @@ type Partition struct {
 	followed bool
 	seen     planID // the highest
 	present  *plan  // the last that was read
+	weight   int
+	serving  map[*member]bool
 	running  map[*membership.Registration]bool
 	entered  map[*membership.Registration]string // the registration last used, even if Run has ended
 	used     map[string]bool                     // keys of claims in use
@@ -185,6 +205,8 @@ func New(group *membership.Group, name string, options *Options) (*Partition, er
 		running: make(map[*membership.Registration]bool),
 		entered: make(map[*membership.Registration]string),
 		used:    make(map[string]bool),
+		weight:  opts.Weight,
+		serving: make(map[*member]bool),
 	}
 	p.life, p.end = context.WithCancelCause(context.Background())
 	return p, nil

@@ -21,7 +21,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 	line := !r.there || r.mark.IsZero() // a new one is needed
 	fresh := !r.there || r.fork         // as are fresh tokens for all
 	base := m.baseline(o)
-	seats, later := m.seats(o, base)
+	seats, still, later := m.seats(o, base)
 	id := planID{epoch: m.highest().epoch, nonce: rand.Text()}
 	if r.there {
 		id.epoch = max(id.epoch, r.plan.epoch)
@@ -32,7 +32,7 @@ func (m *member) propose(ctx context.Context, o *others) (again bool, err error)
 		}
 	}
 	id.epoch++
-	next := base.next(id, seats, fresh, false)
+	next := base.next(id, seats, fresh, still)
 	if !line && !fresh && next.Same(base.Table) || !anyPresent(seats) {
 		m.looked(now, later)
 		return !m.leaving.IsZero(), nil

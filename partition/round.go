@@ -243,11 +243,12 @@ func (m *member) update(ctx context.Context) (changed bool, err error) {
 		next.gaveUp[k] = true
 	}
 	next.leaving = !m.leaving.IsZero() && m.opts.Grace == 0
+	next.weight = m.weightNow()
 	old := m.own.claims
-	if next.leaving == old.leaving && len(next.slots) == len(old.slots) && maps.Equal(next.gaveUp, old.gaveUp) {
+	if next.leaving == old.leaving && next.weight == old.weight && len(next.slots) == len(old.slots) && maps.Equal(next.gaveUp, old.gaveUp) {
 		return false, nil
 	}
-	if !maps.Equal(next.gaveUp, old.gaveUp) || next.leaving != old.leaving {
+	if !maps.Equal(next.gaveUp, old.gaveUp) || next.leaving != old.leaving || next.weight != old.weight {
 		m.arm(time.Now())
 	}
 	_, err = m.write(ctx, next)

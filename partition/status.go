@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/internal/assign"
@@ -20,6 +21,8 @@ import (
 type Status struct {
 	// Epoch is that of the plan, zero if there is none.
 	Epoch uint64
+	// FrozenUntil is the time given to Partition.Freeze, zero if none.
+	FrozenUntil time.Time
 	// Slots are all slots, in order.
 	Slots []SlotStatus
 	// Claimants are the members that have claims, by registration.
@@ -62,6 +65,9 @@ type Claimant struct {
 	Slots        int    // how many it claims
 	GaveUp       int    // how many it will not run, see Options.Restarts
 	Leaving      bool
+	Zone         string
+	Version      string
+	Cordoned     bool // see Partition.Cordon
 }
 
 // Status reads the plan, and then the claims. Nothing is changed, and no slot
@@ -76,7 +82,7 @@ func (p *Partition) Status(ctx context.Context) (Status, error) {
 }
 
 func (p *Partition) status(ctx context.Context) (Status, error) {
-	read, err := p.store.Read(ctx, backend.Key(p.keys.plan), backend.Dir(p.keys.claims))
+	read, err := p.store.Read(ctx, backend.Key(p.keys.plan), backend.Dir(p.keys.claims), backend.Key(p.keys.control))
 	if err != nil {
 		return Status{}, err
 	}
@@ -97,6 +103,11 @@ func (p *Partition) status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
+	control, err := decodeControl(read[2])
+	if err != nil {
+		return Status{}, err
+	}
+	status.FrozenUntil = control.FrozenUntil
 	slices.SortFunc(read[1], func(a, b backend.Entry) int { return cmp.Compare(a.Key, b.Key) })
 	for _, entry := range read[1] {
 		c, err := decodeClaims(entry)
@@ -107,6 +118,7 @@ func (p *Partition) status(ctx context.Context) (Status, error) {
 		who := Claimant{
 			ID: idOf(registration), Registration: registration, Weight: c.weight, Epoch: c.epoch,
 			Slots: len(c.slots), GaveUp: len(c.gaveUp), Leaving: c.leaving,
+			Zone: c.zone, Version: c.version, Cordoned: slices.Contains(control.Cordoned, idOf(registration)),
 		}
 		status.Claimants = append(status.Claimants, who)
 		for _, k := range slices.Sorted(maps.Keys(c.slots)) {

@@ -206,8 +206,10 @@ func useAll(t *testing.T, server *memory.Server, look func()) {
 	must(err)
 	reg, err := group.Join(ctx, membership.Member{ID: member, Addr: "10.0.0.7:80", Meta: map[string]string{"a": "b"}})
 	must(err)
-	p, err := partition.New(group, name, &partition.Options{Slots: 2, Restarts: 1})
+	p, err := partition.New(group, name, &partition.Options{Slots: 2, Restarts: 1, Zone: "z", Version: "1"})
 	must(err)
+	must(p.Cordon(ctx, "another"))
+	must(p.Freeze(ctx, time.Now().Add(time.Second)))
 	ran, drained := make(chan error, 1), make(chan struct{})
 	working, leave := context.WithCancel(ctx)
 	go func() {
