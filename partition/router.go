@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -131,6 +132,14 @@ func (now *routes) owner(key string) (Owner, bool) {
 	return Owner{Slot: k, Token: s.Token, Member: now.members[s.Owner]}, true
 }
 
+// Owners returns the members that the plan gives slots to, except those that are
+// not among the members of the group, in no order. The channel is closed when the
+// plan or the members have changed. The slice is the caller's.
+func (r *Router) Owners() (owners []membership.Member, changed <-chan struct{}) {
+	now := r.now.Load()
+	return slices.DeleteFunc(slices.Clone(now.members), func(m membership.Member) bool { return m.ID == "" }), now.changed
+}
+
 // Wait blocks until the plan and the members have been read once, or ctx ends.
 // If no plan exists, it waits for the first. Errors: backend.ErrUnavailable with
 // ctx's cause, ErrDenied, ErrFormat, ErrClosed.
@@ -213,7 +222,9 @@ func (r *Router) follow() {
 			r.end(backend.ErrClosed)
 			return
 		}
-		r.fail("the plan cannot be followed", err)
+		if r.fail(err) {
+			r.store.Logger().Error("the plan cannot be followed", "partition", r.name, "error", err)
+		}
 		if backend.Sleep(r.life, routerPause) != nil {
 			return
 		}
@@ -243,20 +254,21 @@ func (r *Router) followPlan() error {
 		}
 		read, err := decodePlan(entries[0])
 		if err != nil {
-			r.fail("the plan cannot be read", err)
+			if r.fail(err) {
+				r.store.Logger().Error("the plan cannot be read", "partition", r.name, "error", err)
+			}
 			continue
 		}
 		r.recover(read)
 	}
 }
 
-// fail notes that the answers are no longer what the store shows, and why.
-func (r *Router) fail(what string, err error) {
+// fail notes that the answers are no longer what the store shows, and why. It
+// reports whether that is news.
+func (r *Router) fail(err error) (news bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err == nil || r.err.Error() != err.Error() {
-		r.store.Logger().Error(what, "partition", r.name, "error", err)
-	}
+	news = r.err == nil || r.err.Error() != err.Error()
 	if r.err = err; r.down.IsZero() {
 		r.down = time.Now()
 		if up, since := r.watcher.Up(); !up {
@@ -264,6 +276,7 @@ func (r *Router) fail(what string, err error) {
 		}
 	}
 	r.publish()
+	return news
 }
 
 // recover notes that the plan can be followed. It takes a plan if there is one.

@@ -66,9 +66,17 @@ func TestRouter(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		s.wantOwners(r)
 		first, _ := r.Owner("k")
+		owners, changed := r.Owners()
+		if len(owners) != 1 || owners[0].ID != "a/1" {
+			s.t.Errorf("the owners are %+v", owners)
+		}
 		s.start("b")
+		<-changed
 		time.Sleep(2 * time.Second)
 		s.wantOwners(r)
+		if owners, _ := r.Owners(); len(owners) != 2 {
+			s.t.Errorf("the owners are %+v", owners)
+		}
 		a.stop()
 		next, err := r.Await(s.t.Context(), "k", first)
 		if err != nil || next.Member.ID != "b" || next.Token <= first.Token && first.Member.ID != "b" {
