@@ -77,6 +77,7 @@ var allowed = map[string][]string{
 	// Composed of a partition's plan and its slots.
 	"route":           {"backend", "partition"},
 	"route/httproute": {"backend", "partition", "route"},
+	"route/grpcroute": {"backend", "partition", "route"},
 
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 
@@ -100,7 +101,7 @@ var allowedInTests = []string{"backend/...", "internal/..."}
 // alsoInTests is what the tests of a package may import beside that: a node of
 // package ids is a permit of a semaphore, in its examples too. The owners that the
 // tests of a transport ask are members of a group.
-var alsoInTests = map[string][]string{"ids/...": {"lock"}, "route/httproute": {"membership"}}
+var alsoInTests = map[string][]string{"ids/...": {"lock"}, "route/httproute": {"membership"}, "route/grpcroute": {"membership"}}
 
 // support are packages for tests alone, though they are no tests themselves.
 var support = []string{"backend/drivertest", "internal/electiontest", "internal/locktest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/quotatest", "internal/scheduletest", "internal/idstest", "internal/writetest", "internal/bridgetest", "internal/seeds"}
