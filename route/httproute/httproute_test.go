@@ -277,6 +277,7 @@ func TestRequestsWhileSlotsMove(t *testing.T) {
 					status, _, err := w.post(client, fmt.Sprint("key-", c), id, strings.NewReader("body of "+id))
 					if err != nil || status != http.StatusOK {
 						t.Errorf("%v: request %s: %d, %v", time.Now(), id, status, err)
+						return // without a pause time would stand still
 					}
 				}
 			})
