@@ -163,7 +163,7 @@ type lagging struct{ driver.Driver }
 
 func (l lagging) Watch(ctx context.Context, target driver.Target, changed func([]driver.Entry)) error {
 	return l.Driver.Watch(ctx, target, func(entries []driver.Entry) {
-		if backend.Sleep(ctx, 50*time.Millisecond) == nil {
+		if backend.Sleep(ctx, 400*time.Millisecond) == nil {
 			changed(entries)
 		}
 	})
@@ -205,7 +205,7 @@ func TestCallsWhileSlotsMove(t *testing.T) {
 		callers.Go(func() {
 			for ; ctx.Err() == nil; sent[c]++ {
 				id := fmt.Sprint(c, "-", sent[c])
-				if _, err := invoke(route.WithKey(t.Context(), fmt.Sprint("key-", c)), conn, id); err != nil {
+				if _, err := invoke(route.WithKey(t.Context(), id), conn, id); err != nil {
 					t.Errorf("call %s: %v", id, err)
 				}
 				select {
