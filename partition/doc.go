@@ -17,7 +17,8 @@
 // [Partition.Run] makes this process one of those that run slots. It calls the
 // function, the body, for each slot that the process owns. [Partition.Owner]
 // tells any process where a key is most likely served. [Partition.Slot] returns
-// the slot of a key.
+// the slot of a key. A process that is no member uses a [Router], and package route
+// to send requests.
 //
 // # Guarantees
 //

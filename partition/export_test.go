@@ -66,3 +66,6 @@ func (p *Partition) Entered() (registrations, used int) {
 	defer p.mu.Unlock()
 	return len(p.entered), len(p.used)
 }
+
+// Store returns the Store of a Partition.
+func (p *Partition) Store() *backend.Store { return p.store }

@@ -74,6 +74,11 @@ var allowed = map[string][]string{
 	// Composed of primitives (docs/adr/0011).
 	"schedule/...": {"backend", "internal/...", "schedule/...", "election", "restart"},
 
+	// Composed of a partition's plan and its slots.
+	"route":           {"backend", "partition"},
+	"route/httproute": {"backend", "partition", "route"},
+	"route/grpcroute": {"backend", "partition", "route"},
+
 	"debug": {"backend", "election", "counter", "membership", "partition"},
 
 	"bridge":             {"backend", "election", "lock", "partition"},
@@ -81,10 +86,10 @@ var allowed = map[string][]string{
 	"bridge/promquorate": {"backend", "bridge"},
 
 	"examples/...": {
-		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "debug", "bridge/...", "examples/...",
+		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "route/...", "debug", "bridge/...", "examples/...",
 	},
 	"integration/...": {
-		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "debug", "bridge/...", "integration/...",
+		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "route/...", "debug", "bridge/...", "integration/...",
 	},
 	"tools/...": {"tools/..."},
 }
@@ -94,8 +99,9 @@ var allowed = map[string][]string{
 var allowedInTests = []string{"backend/...", "internal/..."}
 
 // alsoInTests is what the tests of a package may import beside that: a node of
-// package ids is a permit of a semaphore, in its examples too.
-var alsoInTests = map[string][]string{"ids/...": {"lock"}}
+// package ids is a permit of a semaphore, in its examples too. The owners that the
+// tests of a transport ask are members of a group.
+var alsoInTests = map[string][]string{"ids/...": {"lock"}, "route/httproute": {"membership"}, "route/grpcroute": {"membership"}}
 
 // support are packages for tests alone, though they are no tests themselves.
 var support = []string{"backend/drivertest", "internal/electiontest", "internal/locktest", "internal/countertest", "internal/memoryenv", "internal/checkpointtest", "internal/membershiptest", "internal/partitiontest", "internal/quotatest", "internal/scheduletest", "internal/idstest", "internal/writetest", "internal/bridgetest", "internal/seeds"}
@@ -160,6 +166,9 @@ func TestRules(t *testing.T) {
 		{"ids", "election"},
 		{"election", "schedule"},
 		{"schedule", "counter"},
+		{"partition", "route"},
+		{"route", "route/httproute"},
+		{"route/httproute", "membership"},
 		{"membership", "internal/membershiptest"},
 		{"backend", "backend/drivertest"},
 		{"internal/memoryenv", "backend/etcd"},

@@ -171,6 +171,8 @@ func outages(t *testing.T, name string, seen *retried) {
 		func() error { return checkpoint.Save(ctx, 1) },
 		func() error { return member.Leave(ctx) },
 	)
+	// A session that was lost in an outage holds its keys until it expires.
+	time.Sleep(time.Minute)
 	outage(
 		func() error { return mutex.Remove(ctx) },
 		func() error { return semaphore.Resize(ctx, 2) },

@@ -37,6 +37,7 @@ func Scenarios() []Scenario {
 		{"guard-through-moves", guardThroughMoves},
 		{"keys-deleted-by-hand", keysDeletedByHand},
 		{"keys-deleted-by-hand-strict", keysDeletedByHandStrict},
+		{"looked-up-from-outside", lookedUpFromOutside},
 		{"restored", restored},
 		{"large-plan", largePlan},
 	}
