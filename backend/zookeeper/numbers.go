@@ -6,7 +6,7 @@ import "sync"
 // below it.
 const firstNumber = 1 << 30
 
-// numbers are the request numbers of a session. They go on from one connection to
+// numbers are the request numbers of a session. They continue from one connection to
 // the next.
 //
 // A server finds the request to which a commit is the answer by the session and the
