@@ -64,8 +64,8 @@ func (c *canvas) line(class string, x1, y1, x2, y2 int) {
 }
 
 // arrow draws a line with a tip at its end.
-func (c *canvas) arrow(class string, x1, y1, x2, y2 int) {
-	fmt.Fprintf(&c.body, "<path class=\"line %s\" d=\"M%d %dL%d %d\" marker-end=\"url(#tip)\"/>\n", class, x1, y1, x2, y2)
+func (c *canvas) arrow(x1, y1, x2, y2 int) {
+	fmt.Fprintf(&c.body, "<path class=\"line \" d=\"M%d %dL%d %d\" marker-end=\"url(#tip)\"/>\n", x1, y1, x2, y2)
 }
 
 func (c *canvas) String() string {

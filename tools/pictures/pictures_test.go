@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func TestPicturesAreDrawn(t *testing.T) {
 			t.Errorf("%s is not as it is drawn: make pictures (%v)", name, err)
 		}
 		for d := xml.NewDecoder(strings.NewReader(want)); ; {
-			if _, err := d.Token(); err == io.EOF {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				break
 			} else if err != nil {
 				t.Fatalf("%s: %v", name, err)
