@@ -91,7 +91,7 @@ func (s *stage) close() {
 func (s *stage) removeKeys(ctx context.Context) error {
 	const e = "election/leader/"
 	read, err := s.store.Read(ctx, driver.Dir("work"), driver.Dir(e+"tenure"), driver.Key(e+"term"),
-		driver.Key("checkpoint/items/value"), driver.Key("counter/sum/value~0"), driver.Dir("membership/workers/members"),
+		driver.Key("checkpoint/items/value"), driver.Key("counter/sum/value~0"), driver.Key("counter/%floor"), driver.Dir("membership/workers/members"),
 		driver.Key("partition/work/plan"), driver.Dir("partition/work/line"))
 	if err != nil {
 		return err
