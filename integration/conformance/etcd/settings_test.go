@@ -52,6 +52,10 @@ func one(t *testing.T, config string) *etcdRig {
 	return startEtcd(t, cluster.EtcdConfig{Nodes: 1, Config: config})
 }
 
+// workTTL outlasts a change of raft's leader where a dozen clusters share two
+// processors.
+const workTTL = 3 * etcdTTL
+
 // atWork begins work by two processes, each with a client of its own.
 func (r *etcdRig) atWork(t *testing.T, config clientv3.Config) *conformance.Work {
 	t.Helper()
@@ -63,7 +67,7 @@ func (r *etcdRig) atWork(t *testing.T, config clientv3.Config) *conformance.Work
 		conformance.Must(t, err)
 		return d
 	}
-	return conformance.Begin(t, etcdNamespace, etcdTTL, open(), open())
+	return conformance.Begin(t, etcdNamespace, workTTL, open(), open())
 }
 
 func authenticationSwitched(t *testing.T) {
