@@ -25,8 +25,9 @@ EXIST = $(foreach m,$(1),$(if $(wildcard $(m)/*.go $(m)/*/*.go),$(m)))
 ADAPTERS := $(call EXIST,backend/etcd backend/consul backend/zookeeper backend/postgres)
 BRIDGES := $(call EXIST,bridge/otelquorate bridge/promquorate)
 ROUTES := $(call EXIST,route/grpcroute)
+OPEN := $(call EXIST,open)
 EXAMPLES := $(call EXIST,examples)
-MODULES := . $(ADAPTERS) $(BRIDGES) $(ROUTES) $(EXAMPLES) integration tools
+MODULES := . $(ADAPTERS) $(BRIDGES) $(ROUTES) $(OPEN) $(EXAMPLES) integration tools
 # COMPILE vets and compiles a module with its tests, so that no test shares the
 # processors with a compiler. The tests below do not vet again.
 COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps -export ./... > /dev/null
@@ -81,7 +82,7 @@ help: ## list the targets
 test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each module outside the workspace
 	bin/rehearsal -pack -use
 	@echo "# compile all modules with their tests"
-	@$(foreach m,. $(ADAPTERS) $(BRIDGES) $(ROUTES) $(EXAMPLES) integration,$(call COMPILE,$(m)) && ):; export GOWORK=off; $(call COMPILE,tools)
+	@$(foreach m,. $(ADAPTERS) $(BRIDGES) $(ROUTES) $(OPEN) $(EXAMPLES) integration,$(call COMPILE,$(m)) && ):; export GOWORK=off; $(call COMPILE,tools)
 	@export $$(bin/rehearsal -env); $(GO) list -C .cache/rehearsal/src/integration $(LOWEST) -trimpath -test -deps -export ./conformance/... > /dev/null
 	@alone="$$(bin/rehearsal -env)"; \
 	bin/testrun \
@@ -91,15 +92,15 @@ test: servers bin/testrun bin/rehearsal ## everything, on real servers, and each
 		"$$alone $(call ALONE,integration) $(LOWEST) -p 2 -run ^Test(Etcd|Consul|ZooKeeper|Postgres)\$$/^driver\$$ ./conformance/..." \
 		"$(BESIDE) $(call UNIT,.) ./..." \
 		'$(BESIDE) $(SEEDS)' \
-		$(foreach m,$(ADAPTERS) $(BRIDGES) $(ROUTES),"$(BESIDE) $(call UNIT,$(m)) ./...") \
+		$(foreach m,$(ADAPTERS) $(BRIDGES) $(ROUTES) $(OPEN),"$(BESIDE) $(call UNIT,$(m)) ./...") \
 		"GOWORK=off $(BESIDE) $(call UNIT,tools) ./..." \
-		$(foreach m,$(notdir $(ADAPTERS) $(BRIDGES) $(ROUTES)),"$$alone $(BESIDE) $(call ALONE,$(m)) ./...") \
+		$(foreach m,$(notdir $(ADAPTERS) $(BRIDGES) $(ROUTES) $(OPEN)),"$$alone $(BESIDE) $(call ALONE,$(m)) ./...") \
 		--then \
 		"$(REAL) -p 1 $(TIMED)"
 
 .PHONY: unit
-unit: bin/testrun ## the tests that need no server: root, adapters, bridges and transports
-	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES) $(ROUTES),"$(call UNIT,$(m)) ./...")
+unit: bin/testrun ## the tests that need no server: root, adapters, bridges, transports and open
+	@bin/testrun "$(call UNIT,.) ./..." -- $(foreach m,$(ADAPTERS) $(BRIDGES) $(ROUTES) $(OPEN),"$(call UNIT,$(m)) ./...")
 
 .PHONY: conformance
 conformance: stores servers bin/testrun ## the driver's contract and every primitive's suite on real servers; STORE=

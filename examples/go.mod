@@ -3,10 +3,8 @@ module github.com/quorate/quorate/examples
 go 1.26.0
 
 require (
-	github.com/hashicorp/consul/api v1.32.4
 	github.com/quorate/quorate v0.1.0
-	github.com/quorate/quorate/backend/consul v0.1.0
-	github.com/quorate/quorate/backend/etcd v0.1.0
+	github.com/quorate/quorate/open v0.1.0
 	github.com/thejerf/suture/v4 v4.0.6
 	go.etcd.io/etcd/client/v3 v3.7.3
 	go.etcd.io/etcd/server/v3 v3.7.3
@@ -16,8 +14,11 @@ require (
 
 require (
 	github.com/go-zookeeper/zk v1.0.3 // indirect
+	github.com/hashicorp/consul/api v1.32.4 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/quorate/quorate/backend/consul v0.1.0 // indirect
+	github.com/quorate/quorate/backend/etcd v0.1.0 // indirect
 )
 
 require (
@@ -60,8 +61,8 @@ require (
 	github.com/prometheus/client_model v0.6.2 // indirect
 	github.com/prometheus/common v0.67.5 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
-	github.com/quorate/quorate/backend/postgres v0.1.0
-	github.com/quorate/quorate/backend/zookeeper v0.1.0
+	github.com/quorate/quorate/backend/postgres v0.1.0 // indirect
+	github.com/quorate/quorate/backend/zookeeper v0.1.0 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
 	github.com/soheilhy/cmux v0.1.5 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect

@@ -28,18 +28,18 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/examples/internal/web"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-cache")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-cache"})
 	listen := flag.String("listen", "127.0.0.1:8080", "where requests are answered, and the peers' too")
 	keep := flag.Duration("keep", time.Minute, "how long a value is kept")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err == nil && *keep <= 0 {
 		err = errors.New("-keep must be positive")
 	}

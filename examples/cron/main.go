@@ -14,7 +14,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 	"github.com/quorate/quorate/schedule"
 )
@@ -22,11 +23,11 @@ import (
 var errEnough = errors.New("so many jobs were run as -jobs says")
 
 func main() {
-	open := storeurl.Flags("example-cron")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-cron"})
 	every := flag.Duration("every", 5*time.Second, "how far apart the ticks are")
 	jobs := flag.Int("jobs", 0, "end after so many jobs; 0: never")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cron:", err)
 		os.Exit(restart.ExitFailed)

@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/backend"
@@ -24,15 +25,15 @@ import (
 	"github.com/quorate/quorate/counter"
 	"github.com/quorate/quorate/debug"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
 	address := flag.String("listen", "127.0.0.1:8080", "where to serve the page; keep it private")
-	url := flag.String("store", "", "the store, `etcd://host:port` for example ("+storeurl.Schemes()+"); without it one in this process")
+	url := flag.String("store", "", "the store, `etcd://host:port` for example ("+strings.Join(open.Schemes(), ", ")+"); without it one in this process")
 	workers := flag.Int("workers", 6, "how many workers there are")
 	slots := flag.Int("slots", 256, "into how many slots the work is cut")
 	away := flag.Duration("restart", 6*time.Second, "how often a worker stops and comes back, zero for never")
@@ -46,13 +47,13 @@ func serve(ctx context.Context, address, url string, count, slots int, away time
 	if count < 1 {
 		return errors.New("at least one worker is needed")
 	}
-	open, err := opener(url)
+	openStore, err := opener(url)
 	if err != nil {
 		return err
 	}
 	var workers []*worker
 	for i := range count {
-		w, err := newWorker(fmt.Sprintf("worker-%d", i), open, slots)
+		w, err := newWorker(fmt.Sprintf("worker-%d", i), openStore, slots)
 		if err != nil {
 			return err
 		}
@@ -98,11 +99,8 @@ func opener(url string) (func() (*backend.Store, error), error) {
 		server := memory.NewServer()
 		return func() (*backend.Store, error) { return memory.Open(server, options) }, nil
 	}
-	target, err := storeurl.Parse(url)
-	return func() (*backend.Store, error) {
-		store, _, err := target.Open(options)
-		return store, err
-	}, err
+	target, err := open.Parse(url)
+	return func() (*backend.Store, error) { return target.Open(options) }, err
 }
 
 // live runs the workers until ctx ends. All but the first are restarted, one

@@ -28,10 +28,10 @@ type worker struct {
 	running sync.WaitGroup
 }
 
-func newWorker(id string, open func() (*backend.Store, error), slots int) (*worker, error) {
+func newWorker(id string, openStore func() (*backend.Store, error), slots int) (*worker, error) {
 	w := &worker{id: id}
 	var err error
-	if w.store, err = open(); err != nil {
+	if w.store, err = openStore(); err != nil {
 		return nil, err
 	}
 	errs := make([]error, 5)

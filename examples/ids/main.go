@@ -17,16 +17,17 @@ import (
 	"os"
 	"time"
 
+	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/counter"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-ids")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-ids"})
 	listen := flag.String("listen", "127.0.0.1:8080", "where requests are answered")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "ids:", err)
 		os.Exit(restart.ExitFailed)

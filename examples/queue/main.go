@@ -16,20 +16,20 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-queue")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-queue"})
 	id := flag.String("id", "a", "this process among those that share the queue")
 	slots := flag.Int("slots", 8, "into how many parts the queue is cut; all processes need the same")
 	items := flag.Int64("items", 1000, "how many items there are")
 	pace := flag.Duration("pace", 50*time.Millisecond, "how long an item takes")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err == nil && (*items < 0 || *slots < 1 || *pace < 0) {
 		err = errors.New("-items and -pace must not be negative, -slots must be positive")
 	}

@@ -13,18 +13,19 @@ import (
 	"os"
 	"time"
 
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/backend"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/quota"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-quota")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-quota"})
 	limit := flag.Int64("limit", 5, "how many requests are granted per window")
 	window := flag.Duration("window", time.Minute, "how long a window is")
 	requests := flag.Int("requests", 8, "how many requests to make")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "quota:", err)
 		os.Exit(restart.ExitFailed)

@@ -22,21 +22,21 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-scheduler")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-scheduler"})
 	id := flag.String("id", "a", "this process among the workers")
 	slots := flag.Int("slots", 8, "how many jobs run at a time, in all processes together; all need the same")
 	takes := flag.Duration("takes", 100*time.Millisecond, "how long a job takes")
 	submit := flag.Int("submit", 0, "submit so many jobs, and end")
 	status := flag.Bool("status", false, "say how many jobs there are, and end")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err == nil && (*slots < 1 || *slots > 32 || *submit < 0 || *takes < 0) {
 		err = errors.New("want 1 to 32 -slots, and neither -submit nor -takes negative")
 	}

@@ -25,7 +25,7 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -49,11 +49,7 @@ func main() {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	slog.SetDefault(logger)
-	target, err := storeurl.Parse(*url)
-	var store *backend.Store
-	if err == nil { // its client lives as long as the process
-		store, _, err = target.Open(&backend.Options{Namespace: "example", TTL: *ttl, Logger: logger})
-	}
+	store, err := open.Store(*url, &backend.Options{Namespace: "example", TTL: *ttl, Logger: logger})
 	if err != nil {
 		logger.Error("cannot start", "error", err)
 		os.Exit(restart.ExitFailed)

@@ -18,11 +18,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/quorate/quorate/examples/internal/etcdserver"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 )
 
 func main() {
@@ -35,7 +36,7 @@ func main() {
 func tourMain(args []string) int {
 	flags := flag.NewFlagSet("tour", flag.ContinueOnError)
 	flags.SetOutput(os.Stdout)
-	url := flags.String("store", "", "an existing store, `etcd://host:port[,host:port]` for example, instead of one inside the program ("+storeurl.Schemes()+")")
+	url := flags.String("store", "", "an existing store, `etcd://host:port[,host:port]` for example, instead of one inside the program ("+strings.Join(open.Schemes(), ", ")+")")
 	ttl := flags.Duration("ttl", 0, "how long the store waits for a process that is not heard of; by default the shortest that suits the store")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

@@ -12,17 +12,16 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/backend/driver"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 )
 
 // stage is where the tour plays: a store, the workers, and what they report.
 type stage struct {
-	line        *timeline
-	url         string
-	namespace   string
-	ttl         time.Duration
-	store       *backend.Store
-	closeClient func()
+	line      *timeline
+	url       string
+	namespace string
+	ttl       time.Duration
+	store     *backend.Store
 
 	workers []*worker
 	reports chan reported
@@ -47,19 +46,19 @@ type reported struct {
 }
 
 func newStage(ctx context.Context, line *timeline, url string, ttl time.Duration) (*stage, error) {
-	target, err := storeurl.Parse(url)
+	target, err := open.Parse(url)
 	if err != nil {
 		return nil, err
 	}
-	ttl = cmp.Or(ttl, target.MinTTL)
+	ttl = cmp.Or(ttl, target.MinTTL())
 	namespace := "tour-" + strings.ToLower(rand.Text()[:8]) // each run has its own
-	store, closeClient, err := target.Open(&backend.Options{Namespace: namespace, TTL: ttl, Logger: quiet})
+	store, err := target.Open(&backend.Options{Namespace: namespace, TTL: ttl, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}
 	s := &stage{
 		line: line, url: url, namespace: namespace, ttl: ttl,
-		store: store, closeClient: closeClient,
+		store:   store,
 		reports: make(chan reported, 1024), over: make(chan struct{}), tenures: make(map[uint64]*tenure),
 	}
 	line.say("tour", "using %s, namespace %s, TTL %v", url, namespace, ttl)
@@ -85,7 +84,6 @@ func (s *stage) close() {
 		}
 	}
 	_ = s.store.Close()
-	s.closeClient()
 }
 
 func (s *stage) removeKeys(ctx context.Context) error {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
@@ -75,17 +75,16 @@ func workerMain(arg string) int {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
 	}
-	target, err := storeurl.Parse(tk.URL)
+	target, err := open.Parse(tk.URL)
 	if err != nil {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
 	}
-	store, closeClient, err := target.Open(&backend.Options{Namespace: tk.Namespace, TTL: tk.TTL, Logger: quiet})
+	store, err := target.Open(&backend.Options{Namespace: tk.Namespace, TTL: tk.TTL, Logger: quiet})
 	if err != nil {
 		report(event{Kind: failed, Text: err.Error()})
 		return restart.ExitFailed
 	}
-	defer closeClient()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {

@@ -85,8 +85,10 @@ var allowed = map[string][]string{
 	"bridge/otelquorate": {"backend", "bridge"},
 	"bridge/promquorate": {"backend", "bridge"},
 
+	"open/...": {"backend", "backend/..."},
+
 	"examples/...": {
-		"backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "route/...", "debug", "bridge/...", "examples/...",
+		"open", "backend/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "route/...", "debug", "bridge/...", "examples/...",
 	},
 	"integration/...": {
 		"backend/...", "internal/...", "election", "lock", "counter", "membership", "partition", "restart", "quota", "schedule", "ids", "route/...", "debug", "bridge/...", "integration/...",
@@ -331,7 +333,7 @@ func mayImport(dir, target string, inTest bool) bool {
 		return false
 	}
 	// What lies outside the root module never reaches its importers.
-	outside := in(dir, "integration/...") || in(dir, "examples/...")
+	outside := in(dir, "integration/...") || in(dir, "examples/...") || in(dir, "open/...")
 	switch {
 	case inAny(target, adapters) && !outside && !sameAdapter(dir, target):
 		return false

@@ -27,7 +27,7 @@ const (
 // modules are the directories of the modules that are released together.
 // integration is nobody's dependency, but its tests must work from a release
 // as well.
-var modules = []string{".", "backend/etcd", "backend/consul", "backend/zookeeper", "backend/postgres", "bridge/otelquorate", "bridge/promquorate", "route/grpcroute", "examples", "integration"}
+var modules = []string{".", "backend/etcd", "backend/consul", "backend/zookeeper", "backend/postgres", "bridge/otelquorate", "bridge/promquorate", "route/grpcroute", "open", "examples", "integration"}
 
 func main() {
 	pack := flag.Bool("pack", false, "pack the modules into "+cache)

@@ -15,7 +15,7 @@ import (
 
 // Server is an etcd server inside this program.
 type Server struct {
-	// URL is where it is, as package storeurl takes it.
+	// URL is where it is, as package open takes it.
 	URL string
 
 	server *embed.Etcd

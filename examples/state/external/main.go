@@ -17,17 +17,17 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/examples/internal/storeurl"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-state-external")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-state-external"})
 	database := flag.String("database", "", "the PostgreSQL database, as `postgres://user:password@host/name`")
 	pace := flag.Duration("pace", 50*time.Millisecond, "how far apart two writes are")
 	heedless := flag.Bool("heedless", false, "write once more when it is told to stop or does not lead any more, as code would that does not heed its context")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	var config *pgx.ConnConfig
 	if err == nil {
 		if *database == "" {

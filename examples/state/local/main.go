@@ -27,9 +27,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/examples/internal/web"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
 )
@@ -42,7 +42,7 @@ const (
 )
 
 func main() {
-	open := storeurl.Flags("example-state-local")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-state-local"})
 	id := flag.String("id", hostname(), "this host, for good: what is in -dir belongs to it")
 	dir := flag.String("dir", "", "where the data are")
 	listen := flag.String("listen", "127.0.0.1:8080", "where requests are answered, and the peers' too")
@@ -55,7 +55,7 @@ func main() {
 		fmt.Println(drainTimeout + closeTimeout)
 		return
 	}
-	store, err := open()
+	store, err := openStore()
 	if err == nil && *dir == "" {
 		err = errors.New("-dir is needed")
 	}

@@ -21,21 +21,21 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorate/quorate/backend"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/examples/internal/web"
 	"github.com/quorate/quorate/examples/state/internal/replica"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/partition"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-state-memory")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-state-memory"})
 	listen := flag.String("listen", "127.0.0.1:8080", "where requests are answered, and the peers' too")
 	shards := flag.Int("shards", 8, "into how many shards the values are cut; all processes need the same")
 	copies := flag.Int("copies", 2, "how many processes have a value before it is acknowledged")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "memory:", err)
 		os.Exit(restart.ExitFailed)

@@ -24,18 +24,18 @@ import (
 
 	"github.com/quorate/quorate/backend"
 	"github.com/quorate/quorate/election"
-	"github.com/quorate/quorate/examples/internal/storeurl"
 	"github.com/quorate/quorate/examples/internal/web"
 	"github.com/quorate/quorate/examples/state/internal/replica"
 	"github.com/quorate/quorate/membership"
+	"github.com/quorate/quorate/open"
 	"github.com/quorate/quorate/restart"
 )
 
 func main() {
-	open := storeurl.Flags("example-state-standby")
+	openStore := open.Flags(flag.CommandLine, &backend.Options{Namespace: "example-state-standby"})
 	listen := flag.String("listen", "127.0.0.1:8080", "where requests are answered, and the peers' too")
 	flag.Parse()
-	store, err := open()
+	store, err := openStore()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "standby:", err)
 		os.Exit(restart.ExitFailed)
