@@ -1,7 +1,6 @@
 package open
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"strings"
@@ -68,25 +67,12 @@ func (t *Target) Open(options *backend.Options) (*backend.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := backend.New(owner{d, closeClient}, &opts)
+	store, err := backend.New(withClient(d, closeClient), &opts)
 	if err != nil {
 		closeClient()
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	return store, nil
-}
-
-// owner is a driver that owns its client.
-type owner struct {
-	driver.Driver
-	closeClient func()
-}
-
-// Close closes the driver and then its client. Closing the client ends what is
-// left of a call that did not return in time.
-func (o owner) Close(ctx context.Context) error {
-	defer o.closeClient()
-	return o.Driver.Close(ctx)
 }
 
 // Flags defines the flags -store and -ttl, and returns a function that opens the
