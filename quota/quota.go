@@ -100,6 +100,7 @@ func (q *Quota) take(ctx context.Context, n int64) (granted bool, window int64, 
 			return true, window, nil
 		case no:
 			return false, window, nil
+		default: // more units are to be reserved
 		}
 		if err := q.refill(ctx, n); err != nil {
 			return false, 0, fmt.Errorf("%s: take: %w", q.label, err)

@@ -29,7 +29,7 @@ func (s *Schedule) lead(ctx context.Context, lead *election.Leadership, job func
 		err := s.follow(ctx, lead, job)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // The leadership has ended.
 		case !errors.Is(err, backend.ErrFenced):
 			return err
 		}
@@ -37,7 +37,7 @@ func (s *Schedule) lead(ctx context.Context, lead *election.Leadership, job func
 		// else has claimed the progress, and this leader claims it again.
 		_ = lead.Confirm(ctx)
 		if backend.Sleep(ctx, confirmEvery) != nil {
-			return nil
+			return nil //nolint:nilerr // The leadership has ended.
 		}
 	}
 }

@@ -183,7 +183,7 @@ func TestFailingJob(t *testing.T) {
 		if n := strings.Count(log.String(), `level=WARN msg="job failed" schedule=nightly`); n != 2 {
 			t.Errorf("%d warnings in %s", n, log.String())
 		}
-		if len(events) != 2 || events[1].Err != full || events[1].Took != time.Second || events[1].Term == 0 ||
+		if len(events) != 2 || !errors.Is(events[1].Err, full) || events[1].Took != time.Second || events[1].Term == 0 ||
 			events[1].Kind != backend.KindSchedule || events[1].Name != "nightly" || events[1].Tick.Sub(r.began) != 20*time.Second {
 			t.Errorf("events %+v", events)
 		}

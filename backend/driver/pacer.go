@@ -134,13 +134,13 @@ func (p *Pacer) wait(ctx context.Context, turn uint64) (cuts int, err error) {
 		now := time.Now()
 		p.grow(now)
 		var due <-chan time.Time
+		var timer *time.Timer
 		if p.queue[0] == w {
 			pause := p.next.Sub(now)
 			if p.rate == 0 || pause <= 0 {
 				return p.take(now), nil
 			}
-			timer := time.NewTimer(pause)
-			defer timer.Stop()
+			timer = time.NewTimer(pause)
 			due = timer.C
 		}
 		p.mu.Unlock()
@@ -148,6 +148,9 @@ func (p *Pacer) wait(ctx context.Context, turn uint64) (cuts int, err error) {
 		case <-ctx.Done():
 		case <-w.wake:
 		case <-due:
+		}
+		if timer != nil {
+			timer.Stop()
 		}
 		p.mu.Lock()
 	}

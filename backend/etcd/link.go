@@ -157,6 +157,7 @@ func (l *link) await(ctx context.Context, nudge bool) {
 		if nudge {
 			l.conn.ResetConnectBackoff()
 		}
+	default: // it connects, or is closed
 	}
 	l.conn.WaitForStateChange(ctx, state)
 }
@@ -212,8 +213,9 @@ func answered(err error) bool {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.Unknown:
 		var known rpctypes.EtcdError
 		return errors.As(rpctypes.Error(err), &known)
+	default:
+		return true
 	}
-	return true
 }
 
 // refused notes what a refusal says about the server, and reports whether another

@@ -120,9 +120,9 @@ func (g goal) text(l *line) string {
 	}
 	switch g.of {
 	case toPeer:
-		return bound + unit(plain).one(g.limit) + " × stock"
+		return bound + plain.one(g.limit) + " × stock"
 	case toFloor:
-		return bound + unit(plain).one(g.limit) + " × floor"
+		return bound + plain.one(g.limit) + " × floor"
 	default:
 		return bound + l.unit.one(g.limit)
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/quorate/quorate/integration/harness"
 	"github.com/quorate/quorate/lock"
@@ -23,14 +24,7 @@ type subject struct {
 	freeWhy, handoverWhy why
 }
 
-func (c subject) hasStock(store string) bool {
-	for _, without := range c.without {
-		if without == store {
-			return false
-		}
-	}
-	return true
-}
+func (c subject) hasStock(store string) bool { return !slices.Contains(c.without, store) }
 
 var (
 	elections = subject{

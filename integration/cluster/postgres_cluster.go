@@ -134,7 +134,7 @@ func (s *postgresStore) fill(ctx context.Context, n *Node) error {
 			return false, err
 		}
 		if last = s.backUp(postgresURL(primary.Addr()), n.DataDir()); last != nil {
-			return false, nil //nolint:nilerr // The primary is another by now.
+			return false, nil // the primary is another by now
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -56,15 +56,12 @@ func (s *elState) send(w int, c elCommit) {
 }
 
 // shelve is a reply that nobody waits for any longer: the commit may land yet.
-// It returns the commit.
-func (s *elState) shelve(w int) (awaited elCommit) {
+func (s *elState) shelve(w int) {
 	for i := range s.Flights {
 		if int(s.Flights[i].By) == w+1 && s.Flights[i].Waited {
 			s.Flights[i].Waited = false
-			awaited = s.Flights[i]
 		}
 	}
-	return awaited
 }
 
 func (c *elCandidate) see(seat uint8, t elTenure) {

@@ -71,19 +71,19 @@ func TestPermissionTakenFromACandidate(t *testing.T) {
 		began := time.Now()
 		leader.stop()
 		last.takesOver(t, store, began)
-		<-leader.ended
+		_ = <-leader.ended
 
 		// The leader may not write when it is to resign.
 		g.allow(t, "b", true)
 		waiting.stop()
-		<-waiting.ended
+		_ = <-waiting.ended
 		next := campaign(t, processes["b"])
 		time.Sleep(300 * time.Millisecond)
 		g.allow(t, "c", false)
 		began = time.Now()
 		last.stop()
 		next.takesOver(t, store, began)
-		<-last.ended
+		_ = <-last.ended
 
 		// A new campaign of the same Store works once it may write again.
 		g.allow(t, "c", true)

@@ -2,6 +2,7 @@ package refusals
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -153,11 +154,11 @@ func guardedZooKeeper(t testing.TB, nodes int) *guarded {
 	must(t, err)
 	var set func(path string) error
 	set = func(path string) error {
-		if _, err := admin.SetACL(path, acl(), -1); err != nil && err != zk.ErrNoNode {
+		if _, err := admin.SetACL(path, acl(), -1); err != nil && !errors.Is(err, zk.ErrNoNode) {
 			return err
 		}
 		children, _, err := admin.Children(path)
-		if err == zk.ErrNoNode {
+		if errors.Is(err, zk.ErrNoNode) {
 			return nil
 		}
 		for _, child := range children {

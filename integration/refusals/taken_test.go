@@ -55,7 +55,7 @@ func TestPermissionTaken(t *testing.T) {
 		b.lasts(t)
 		g.allow(t, "a", true)
 		for len(a.ended) > 0 {
-			<-a.ended
+			_ = <-a.ended
 		}
 		a.join(t)
 		a.runs(t, 1)

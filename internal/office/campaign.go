@@ -181,6 +181,7 @@ func (c *candidate) do(ctx context.Context, next decision, r *round) (t *Tenure,
 		t, err = c.takeFromQueue(ctx, &r.view, next.seat)
 	case recognize:
 		t = c.leadAs(r, next.seat)
+	default: // to wait, or to return
 	}
 	return t, err
 }

@@ -110,7 +110,7 @@ func (t *Tenure) yield() {
 			t.StepDown(errOutranked)
 			return
 		}
-		if err := t.nextOf(w, reranked, higher != "", since.Add(settle)); err != nil {
+		if err := t.nextOf(reranked, w, higher != "", since.Add(settle)); err != nil {
 			return
 		}
 	}
@@ -118,7 +118,7 @@ func (t *Tenure) yield() {
 
 // nextOf waits for the next state of a watch, for the end of reranked, or if
 // bounded for an instant.
-func (t *Tenure) nextOf(w *backend.Watcher, reranked context.Context, bounded bool, until time.Time) error {
+func (t *Tenure) nextOf(reranked context.Context, w *backend.Watcher, bounded bool, until time.Time) error {
 	ctx, cancel := context.WithCancelCause(t.ctx)
 	defer cancel(nil)
 	again := func() { cancel(errRelist) }

@@ -27,7 +27,7 @@ func (t *Tenure) Serve(ctx context.Context, body func(context.Context) error) (l
 // says the same.
 func WithCause(ctx context.Context, body error) error {
 	cause := context.Cause(ctx)
-	if body == nil || errors.Is(cause, body) || body == ctx.Err() {
+	if body == nil || errors.Is(cause, body) || body == ctx.Err() { //nolint:errorlint // One that wraps it says more.
 		return cause
 	}
 	if errors.Is(body, cause) {

@@ -97,7 +97,7 @@ func (t *Tenure) giveUpTo(ctx context.Context, next string) (applied bool, err e
 		case !ok, at < 0, !r.order.exists, r.order.priorities:
 			return false, nil
 		case at > 0 && r.queue[at-1].err != nil:
-			return false, nil // of a version to come, which does as it likes
+			return false, nil //nolint:nilerr // Of a version to come: it is not put.
 		}
 		with := resignation{
 			next:      next,

@@ -20,7 +20,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	sources := make(map[string]string) // of each test: the file that has it
-	for _, file := range strings.Split(strings.Trim(string(files), "\x00"), "\x00") {
+	for file := range strings.SplitSeq(strings.Trim(string(files), "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(top, file))
 		if err != nil {
 			continue // deleted, and not yet committed

@@ -130,7 +130,7 @@ func TestARefusalThatStaysBlocksNobody(t *testing.T) {
 				if err := <-left; !errors.Is(err, backend.ErrDenied) {
 					t.Errorf("Leave = %v, want ErrDenied", err)
 				}
-				<-w.ended
+				_ = <-w.ended
 				time.Sleep(time.Hour)
 				if ids := members(other.group); ids != "b" {
 					t.Errorf("the members are %q", ids)

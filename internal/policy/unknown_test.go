@@ -112,7 +112,7 @@ var writes = map[string]func(t *testing.T, p *process) func(context.Context) err
 					return nil
 				})
 			}()
-			defer func() { <-running }()
+			defer func() { _ = <-running }()
 			defer stop()
 			select {
 			case <-began:

@@ -32,12 +32,12 @@ func Run(t *testing.T, n int, simulate func(t *testing.T, seed uint64)) {
 	}
 	// A Store logs to slog.Default(), and thousands of simulated outages are not
 	// for people to read.
-	before, out, flags := slog.Default(), log.Writer(), log.Flags()
+	before, out, flags := slog.Default(), log.Writer(), log.Flags() //nolint:forbidigo // To put it back.
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		slog.SetDefault(before)
-		log.SetOutput(out) // which SetDefault has replaced
-		log.SetFlags(flags)
+		log.SetOutput(out)  //nolint:forbidigo // SetDefault has replaced it.
+		log.SetFlags(flags) //nolint:forbidigo // As above.
 	})
 	simulate = replayable(simulate)
 	if *only != 0 {
