@@ -35,13 +35,13 @@ COMPILE = $(GO) vet -C $(1) -race ./... && $(GO) list -C $(1) -race -test -deps 
 # it at the versions that it requires, without the race detector: a lower version
 # of another module brings no race of ours. -trimpath, because what was compiled
 # then serves all clones: their module caches lie in different directories.
-UNIT = $(GO) test -C $(1) -race -vet=off -count=1 -timeout 10m
+UNIT = $(GO) test -C $(1) -race -vet=off -count=1 -timeout 30m
 ALONE = $(GO) test -C .cache/rehearsal/src/$(1) -trimpath -vet=off -count=1 -timeout 20m
 LOWEST = -modfile=lowest.mod -mod=mod
 # All seeds of the simulations, of which the race detector gets a twentieth. The
 # simulations are the tests that call seeds.Run, which has their names end so.
 SIMULATED = $(or $(patsubst %/,./%,$(sort $(dir $(shell git grep --untracked -lwF seeds.Run -- '*_test.go')))),$(error no package runs simulations))
-SEEDS = $(GO) test -vet=off -count=1 -timeout 10m -run Simulation$$ $(SIMULATED)
+SEEDS = $(GO) test -vet=off -count=1 -timeout 30m -run Simulation$$ $(SIMULATED)
 # REAL tests on real servers: two packages at a time, each with the stores
 # side by side. TIMED are the packages that measure how soon things recover: no
 # other package runs beside them; their stores do.

@@ -108,14 +108,14 @@ func TestRenew(t *testing.T) {
 func TestHedgedCalls(t *testing.T) {
 	for _, method := range []string{keepAliveMethod, memberListMethod} {
 		_, l := leaseServer{ttl: 9, term: 5, confirm: 5, silent: func(m string, n int) bool { return m == method && n < attempts }}.start(t)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		if _, err := l.Renew(ctx); err != nil {
 			t.Errorf("with two silent answers to %s: %v", method, err)
 		}
 		cancel()
 	}
 	_, l := leaseServer{silent: func(_ string, n int) bool { return n < attempts }}.start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := l.Revoke(ctx); err != nil {
 		t.Errorf("Revoke: %v", err)

@@ -1,9 +1,12 @@
 package faults
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,9 +45,46 @@ func (r *run) closesDead(ctx context.Context) {
 	}
 }
 
-func (r *run) closeDead(ctx context.Context, how string, die func() error) error {
+// closeDead closes a Store on servers that die. Its goroutines have a label: other
+// stores are tested in this process at the same time.
+func (r *run) closeDead(ctx context.Context, how string, die func() error) (err error) {
+	label := r.rig.Name + " " + how
+	pprof.Do(ctx, pprof.Labels(deadLabel, label), func(ctx context.Context) { err = r.closeOn(ctx, how, die) })
+	if err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(3 * time.Second); ; pause(10 * time.Millisecond) {
+		left, err := labelled(label)
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("on servers that are %s Close has left goroutines:\n%s", how, strings.Join(left, "\n\n"))
+		}
+	}
+}
+
+// deadLabel is the label of the goroutines of closeDead.
+const deadLabel = "dead"
+
+// labelled returns the stacks of goroutines with this label, those that run servers
+// left out. Stacks that are the same are one.
+func labelled(label string) (stacks []string, err error) {
+	var profile bytes.Buffer
+	if err := pprof.Lookup("goroutine").WriteTo(&profile, 1); err != nil {
+		return nil, err
+	}
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q:%q", deadLabel, label)) &&
+			!strings.Contains(stack, "integration/cluster.") && !strings.Contains(stack, "os/exec.") {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks, nil
+}
+
+func (r *run) closeOn(ctx context.Context, how string, die func() error) error {
 	const timeout = 2 * time.Second
-	before, _ := goroutines()
 	store, err := r.rig.Open(r.cluster.Addrs(), &backend.Options{Namespace: "dead/" + how, TTL: r.ttl, CloseTimeout: timeout})
 	if err != nil {
 		return err
@@ -66,7 +106,7 @@ func (r *run) closeDead(ctx context.Context, how string, die func() error) error
 	if took > timeout+500*time.Millisecond {
 		return fmt.Errorf("on servers that are %s Close took %v", how, took)
 	}
-	return leaked(before)
+	return nil
 }
 
 // everything leads, is a member, and runs slots; working is done when it does,

@@ -20,7 +20,7 @@ import (
 // that fails is printed with its story and the command that runs it again.
 func TestSimulation(t *testing.T) {
 	t.Run("seeds", func(t *testing.T) { // returns when all of them have ended
-		seeds.Run(t, 500, func(t *testing.T, seed uint64) {
+		seeds.Run(t, 200, func(t *testing.T, seed uint64) {
 			t.Parallel()
 			simulate(t, seed)
 		})
