@@ -165,8 +165,8 @@ func interrupted(t *testing.T, exe string) {
 
 func badArguments(t *testing.T, exe string) {
 	for _, c := range []struct{ args, want string }{
-		{"-store nonsense", "nonsense"},
-		{"-store etcd://", "etcd://"},
+		{"-store nonsense", "has no scheme"}, // never the URL, which may have a password
+		{"-store etcd://", "host of the etcd URL"},
 		{"-ttl 1ms", "Options.TTL"},
 		{"more", "more"},
 	} {
